@@ -1,0 +1,1 @@
+"""The plumbing all four services share; it holds only what at least two of them use."""

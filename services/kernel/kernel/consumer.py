@@ -1,0 +1,69 @@
+"""A plain aiokafka consumer over the batch loop: several partitions in one transaction (the projections' way)."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.abc import ConsumerRebalanceListener
+
+from kernel.batch import BatchLoop
+from kernel.offsets import Position
+
+log = structlog.get_logger()
+
+BATCH_RECORDS = 2000
+POLL_MS = 1000
+
+
+async def consume(service: str, bootstrap: str, topics: Iterable[str], loop: BatchLoop) -> None:
+    """Feeds the loop for ever; raises what the loop raises."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        group_id=f"handsent-{service}",
+        client_id=service,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        fetch_max_wait_ms=100,
+        max_partition_fetch_bytes=1024 * 1024,
+        session_timeout_ms=10_000,
+        heartbeat_interval_ms=3_000,
+    )
+    consumer.subscribe(list(topics), listener=_SeekToPostgres(consumer, loop))
+    await consumer.start()
+    try:
+        while True:
+            await _one_batch(consumer, loop)
+    finally:
+        await consumer.stop()
+
+
+async def _one_batch(consumer: AIOKafkaConsumer, loop: BatchLoop) -> None:
+    found = await consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH_RECORDS)
+    records: dict[Position, Any] = {(tp.topic, tp.partition): batch for tp, batch in found.items()}
+    applied = await loop.apply(records) if records else None
+    _seek(consumer, {**(applied.seek if applied else {}), **await loop.resumed()})
+
+
+def _seek(consumer: AIOKafkaConsumer, offsets: dict[Position, int]) -> None:
+    owned = consumer.assignment()
+    for position, offset in offsets.items():
+        if TopicPartition(*position) in owned:
+            consumer.seek(TopicPartition(*position), offset)
+
+
+class _SeekToPostgres(ConsumerRebalanceListener):  # type: ignore[misc]
+    """After each assignment the consumer continues where Postgres says."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, loop: BatchLoop) -> None:
+        self._consumer, self._loop = consumer, loop
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        """Nothing to hand over: the offsets moved with their effect."""
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        positions = await self._loop.positions((tp.topic, tp.partition) for tp in assigned)
+        for position, offset in positions.items():
+            self._consumer.seek(TopicPartition(*position), offset)
+        log.info("partitions_assigned", partitions=len(positions))

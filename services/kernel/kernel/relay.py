@@ -1,0 +1,160 @@
+"""Moves a service's outbox to Kafka: one relay per service, elected by a Postgres advisory lock.
+
+Everything the leader does to the outbox, it does on the session that holds the lock. So a relay that lost its
+leadership (frozen, cut off, its session ended by Postgres) can no longer delete what the next leader has yet to see.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+
+import asyncpg
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from aiokafka.structs import RecordMetadata
+
+from kernel import kafka
+from kernel.database import connect
+from kernel.errors import retriable
+from kernel.outbox import unpack
+from kernel.partitioner import partitions_of
+from schemas.codec import event_id_of, event_type_of
+from schemas.topics import TOPICS
+
+log = structlog.get_logger()
+
+ROWS_PER_ROUND = 200
+POLL_S = 0.1  # for rows that other processes of the service wrote; our own wake us at once
+ELECTION_POLL_S = 1.0
+FROZEN_AFTER = "5s"  # Postgres ends the session of a leader that says nothing for so long
+
+OLDEST = "SELECT seq, topic, events FROM outbox ORDER BY seq LIMIT $1"
+SESSION_PING_S = 1.0
+
+KeyValue = tuple[bytes | None, bytes]
+Acknowledgement = asyncio.Future[RecordMetadata]
+OnLead = Callable[["Leader"], Awaitable[None]]
+
+
+class Relay:
+    """Runs for ever in every process of a service; at most one of them moves events."""
+
+    def __init__(
+        self, database_url: str, schema: str, bootstrap: str, wake: asyncio.Event, on_round: OnLead | None = None
+    ) -> None:
+        """`on_round` is called after each round with the leader (send-intake's clock ticks in it)."""
+        self._database_url, self._schema, self._bootstrap = database_url, schema, bootstrap
+        self._wake, self._on_round = wake, on_round
+        self.leading = False
+
+    async def run(self) -> None:
+        """Stands for election, leads until something breaks, stands again."""
+        while True:
+            try:
+                await self._term()
+            except (KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+                if not (isinstance(error, KafkaError) or retriable(error)):
+                    raise
+                log.warning("relay_interrupted", error=repr(error))
+                await asyncio.sleep(0.5)
+            finally:
+                self.leading = False
+
+    async def _term(self) -> None:
+        connection = await connect(self._database_url, self._schema, idle_session_timeout=FROZEN_AFTER)
+        try:
+            await self._elected(connection)
+            producer = kafka.producer(self._bootstrap, f"{self._schema}-relay")
+            await producer.start()
+            try:
+                self.leading = True
+                log.info("relay_leads")
+                await self._lead(Leader(connection, producer))
+            finally:
+                await producer.stop()
+        finally:
+            await connection.close(timeout=2)
+
+    async def _elected(self, connection: asyncpg.Connection) -> None:
+        while not await connection.fetchval(
+            "SELECT pg_try_advisory_lock(hashtextextended($1, 0))", f"handsent.relay.{self._schema}"
+        ):
+            await asyncio.sleep(ELECTION_POLL_S)
+
+    async def _lead(self, leader: "Leader") -> None:
+        while True:
+            moved = await leader.move()
+            if self._on_round is not None:
+                await self._on_round(leader)
+            if moved < ROWS_PER_ROUND:
+                await self._wait()
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(POLL_S):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+        self._wake.clear()
+
+
+class Leader:
+    """The elected relay's hands: the session that holds the lock, and the producer."""
+
+    def __init__(self, connection: asyncpg.Connection, producer: AIOKafkaProducer) -> None:
+        self.connection, self.producer = connection, producer
+
+    async def move(self) -> int:
+        """Produces the oldest rows, awaits every acknowledgement, then deletes them; returns how many rows."""
+        rows = await self.connection.fetch(OLDEST, ROWS_PER_ROUND)
+        if rows:
+            records: dict[str, list[KeyValue]] = defaultdict(list)
+            for row in rows:
+                records[row["topic"]].extend(unpack(row["events"]))
+            await self.produce(records)
+            await self.connection.execute("DELETE FROM outbox WHERE seq = ANY($1)", [row["seq"] for row in rows])
+        return len(rows)
+
+    async def produce(self, records: dict[str, list[KeyValue]]) -> None:
+        """Appends (key, value) records, in order within a key; returns once all are acknowledged."""
+        acknowledgements: list[Acknowledgement] = []
+        for topic, pairs in records.items():
+            acknowledgements += await self._append(topic, pairs)
+        await self._acknowledged(acknowledgements)
+
+    async def _acknowledged(self, acknowledgements: list[Acknowledgement]) -> None:
+        # While Kafka is away we are not frozen: the session that holds the lock must not fall silent.
+        waiting = set(acknowledgements)
+        while waiting:
+            _, waiting = await asyncio.wait(waiting, timeout=SESSION_PING_S)
+            if waiting:
+                await self.connection.execute("SELECT 1")
+        await asyncio.gather(*acknowledgements)
+
+    async def _append(self, topic: str, pairs: list[KeyValue]) -> list["Acknowledgement"]:
+        partitions = len(await self.producer.partitions_for(topic))
+        by_partition: dict[int, list[KeyValue]] = defaultdict(list)
+        for partition, pair in zip(partitions_of([key for key, _ in pairs], partitions), pairs, strict=True):
+            by_partition[partition].append(pair)
+        sent: list[Acknowledgement] = []
+        for partition, part in by_partition.items():
+            batch = self.producer.create_batch()
+            for key, value in part:
+                headers = _headers(topic, key, value)
+                if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
+                    sent.append(await self.producer.send_batch(batch, topic, partition=partition))
+                    batch = self.producer.create_batch()
+                    batch.append(key=key, value=value, timestamp=None, headers=headers)
+            sent.append(await self.producer.send_batch(batch, topic, partition=partition))
+        return sent
+
+
+def _headers(topic: str, key: bytes | None, value: bytes) -> list[tuple[str, bytes]]:
+    """`event-type`, and a W3C `traceparent` that makes a message's whole life one trace: its key is the trace."""
+    event_id = event_id_of(value).replace("-", "")
+    trace = key.decode().replace("-", "") if key is not None and TOPICS[topic].key is not None else event_id
+    return [
+        ("event-type", event_type_of(value).encode()),
+        ("traceparent", f"00-{trace}-{event_id[:16]}-01".encode()),
+    ]

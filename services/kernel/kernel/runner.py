@@ -1,0 +1,102 @@
+"""Runs a service: one event loop, its tasks side by side, stopped by SIGTERM, ended with 1 by the first that breaks."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import nullcontext, suppress
+from typing import Any
+
+import structlog
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+
+log = structlog.get_logger()
+
+STOP_PATIENCE_S = 25
+
+
+class Stop(asyncio.Event):
+    """Set once the service should stop taking new work."""
+
+
+def run(main: Callable[[Stop], Awaitable[None]]) -> None:
+    """Runs `main` until it returns; exit code 0, or 1 after an exception (a supervisor starts us again)."""
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_until_stopped(main))
+    except Exception as error:
+        log.error("service_crashed", exc_info=error)
+        raise SystemExit(1) from None
+
+
+async def _until_stopped(main: Callable[[Stop], Awaitable[None]]) -> None:
+    stop = Stop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await main(stop)
+
+
+async def together(stop: Stop, *works: Coroutine[Any, Any, None]) -> None:
+    """Runs the works until `stop` is set, then cancels and awaits them; the first that breaks breaks the service."""
+    tasks = [asyncio.create_task(work) for work in works]
+    waiter = asyncio.create_task(stop.wait())
+    try:
+        done, _ = await asyncio.wait([*tasks, waiter], return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {waiter}:
+            task.result()
+            raise RuntimeError("a part of the service ended by itself")
+    finally:
+        for task in [*tasks, waiter]:
+            task.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_PATIENCE_S):
+                await asyncio.gather(*tasks, waiter, return_exceptions=True)
+
+
+async def serve(app: FastAPI, host: str, port: int) -> None:
+    """Serves HTTP until cancelled; requests under way are finished first, bounded in time."""
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=3,
+        backlog=2048,
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve())
+    try:
+        await asyncio.shield(serving)
+    except SystemExit as error:  # uvicorn's way to say that the port is taken
+        raise OSError(f"cannot listen on {host}:{port}") from error
+    except asyncio.CancelledError:
+        server.should_exit = True
+        await serving
+        raise
+
+
+class _Server(uvicorn.Server):
+    """Signals are the runner's."""
+
+    def capture_signals(self) -> Any:
+        return nullcontext()
+
+
+async def serve_faust(app: Any) -> None:
+    """Runs a Faust app until cancelled; raises what crashed it."""
+    app.finalize()
+    await app.start()
+    try:
+        await app.wait_until_stopped()
+        raise app.crash_reason or RuntimeError("the Faust app stopped by itself")
+    finally:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(10):
+                await app.stop()

@@ -1,0 +1,233 @@
+"""The HTTP side every service has: who calls and whether they may, problems as RFC 9457, health, metrics, OpenAPI."""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from kernel.errors import retriable
+from kernel.tokens import BadToken, Role, User, verify
+
+log = structlog.get_logger()
+
+PROBLEM_JSON = "application/problem+json"
+MAX_BODY_BYTES = 1024 * 1024
+EVERYBODY = (Role.SENDER, Role.MANAGER, Role.AUDITOR)
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+Probe = Callable[[], Awaitable[dict[str, Any]]]
+
+
+class Problem(Exception):
+    """An answer that says no: RFC 9457 with a stable `code`; `extra` members ride along."""
+
+    def __init__(self, status: int, code: str, detail: str, **extra: Any) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.detail, self.extra = status, code, detail, extra
+
+    def as_dict(self) -> dict[str, Any]:
+        title = HTTPStatus(self.status).phrase
+        about = {"type": "about:blank", "title": title, "status": self.status, "code": self.code}
+        return {**about, "detail": self.detail, **self.extra}
+
+
+def json_response(content: Any, status: int = 200) -> Response:
+    """JSON by orjson: times as RFC 3339 UTC ending in Z."""
+    body = orjson.dumps(content, option=orjson.OPT_UTC_Z)
+    return Response(body, status, media_type="application/json")
+
+
+def problem_response(problem: Problem) -> Response:
+    headers = {"WWW-Authenticate": "Bearer"} if problem.status == 401 else None
+    body = orjson.dumps(problem.as_dict(), option=orjson.OPT_UTC_Z)
+    return Response(body, problem.status, headers=headers, media_type=PROBLEM_JSON)
+
+
+def needs(*roles: Role, late: bool = False) -> dict[str, Any]:
+    """What a route asks of its caller, declared beside it as `openapi_extra`.
+
+    `late`: the endpoint calls `require_role` itself, because another account's id (404) is said before the role (403).
+    """
+    return {"security": [{"bearer": []}], "x-roles": [str(role) for role in roles], "x-late": late}
+
+
+def user_of(request: Request) -> User:
+    user: User = request.state.user
+    return user
+
+
+def require_role(request: Request) -> None:
+    """Raises Problem 403 unless the caller has one of the route's roles."""
+    roles: list[str] = request.scope["handsent.roles"]
+    if user_of(request).role not in roles:
+        raise Problem(403, "forbidden", f"This needs the role {' or '.join(roles)}.")
+
+
+class Guarded(APIRoute):
+    """A route behind a bearer token: 401 before anything else is read, then the role, then the endpoint."""
+
+    def get_route_handler(self) -> Handler:
+        inner = self._inner()
+        extra = self.openapi_extra or {}
+        roles, late = extra.get("x-roles", []), extra.get("x-late", False)
+
+        async def guarded(request: Request) -> Response:
+            request.state.user = authenticate(request)
+            request.scope["handsent.roles"] = roles
+            if not late:
+                require_role(request)
+            return await inner(request)
+
+        return guarded
+
+    def _inner(self) -> Handler:
+        return super().get_route_handler()
+
+
+class GuardedDirect(Guarded):
+    """A guarded route whose endpoint takes the Request and answers a Response: no validation layer on a hot path."""
+
+    def _inner(self) -> Handler:
+        endpoint: Handler = self.endpoint
+        return endpoint
+
+
+class Direct(APIRoute):
+    """An open route whose endpoint takes the Request and answers a Response (webhooks)."""
+
+    def get_route_handler(self) -> Handler:
+        endpoint: Handler = self.endpoint
+        return endpoint
+
+
+def authenticate(request: Request) -> User:
+    """The caller behind the Authorization header. Raises Problem 401."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    try:
+        if scheme.lower() != "bearer":
+            raise BadToken("no bearer token")
+        return verify(request.app.state.token_key, token.strip())
+    except BadToken:
+        raise Problem(401, "unauthorized", "A valid bearer token is needed.") from None
+
+
+async def read_body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
+    """The whole body. Raises Problem 413 as soon as it is larger than `limit` bytes."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise Problem(413, "too_large", f"The body is larger than {limit} bytes.")
+    return bytes(body)
+
+
+async def read_json(request: Request) -> dict[str, Any]:
+    """The body as a JSON object. Raises Problem 400 malformed_json, 413, or 422 for JSON that is not an object."""
+    try:
+        content = orjson.loads(await read_body(request) or b"{}")
+    except orjson.JSONDecodeError as error:
+        raise Problem(400, "malformed_json", f"The body is not JSON: {error}.") from None
+    if not isinstance(content, dict):
+        raise Problem(422, "invalid", "The body must be a JSON object.")
+    return content
+
+
+class _BoundedBody:
+    """Refuses a body that says it is too large before it is read; uploads declare their own limit."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and not _is_upload(scope):
+            length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+            if length.isdigit() and int(length) > MAX_BODY_BYTES:
+                problem = Problem(413, "too_large", f"The body is larger than {MAX_BODY_BYTES} bytes.")
+                await problem_response(problem)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+def _is_upload(scope: Any) -> bool:
+    return any(name == b"content-type" and b"csv" in value for name, value in scope["headers"])
+
+
+def create_api(title: str, token_key: str, ready: Probe, status: Probe) -> FastAPI:
+    """A FastAPI app with the routes every service has.
+
+    `ready` raises when the service cannot do its work; `status` answers {"lag": int, "stuck": [...], ...}.
+    """
+    api = FastAPI(title=title, version="1", docs_url=None, redoc_url=None)
+    api.state.token_key = token_key
+    api.add_middleware(_BoundedBody)
+    api.add_exception_handler(Problem, _on_problem)
+    api.add_exception_handler(RequestValidationError, _on_invalid)
+    api.add_exception_handler(HTTPException, _on_http)
+    api.add_exception_handler(Exception, _on_error)
+    for retried in (ConnectionError, OSError, TimeoutError):
+        api.add_exception_handler(retried, _on_error)
+    _add_probes(api, ready, status)
+    return api
+
+
+def _add_probes(api: FastAPI, ready: Probe, status: Probe) -> None:
+    @api.get("/healthz", tags=["probes"])
+    async def healthz() -> dict[str, str]:
+        """The process is alive."""
+        return {"status": "alive"}
+
+    @api.get("/readyz", tags=["probes"], response_model=None)
+    async def readyz() -> Response:
+        """The service can do its work: Postgres answers, the consumers run."""
+        try:
+            return json_response({"status": "ready", **await ready()})
+        except Exception as error:
+            return problem_response(Problem(503, "not_ready", f"Not ready: {type(error).__name__}: {error}"))
+
+    @api.get("/status", tags=["probes"], response_model=None)
+    async def status_() -> Response:
+        """Lag, and what stands still; `handsent status` reads it."""
+        return json_response(await status())
+
+    @api.get("/metrics", tags=["probes"], response_model=None)
+    async def metrics() -> Response:
+        """Prometheus metrics."""
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _on_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return problem_response(error)
+
+
+async def _on_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    if any(found["type"] == "json_invalid" for found in error.errors()):
+        return problem_response(Problem(400, "malformed_json", "The body is not JSON."))
+    fields = [{"field": ".".join(map(str, found["loc"][1:])), "problem": found["msg"]} for found in error.errors()]
+    said = "; ".join(f"{found['field'] or 'body'}: {found['problem']}" for found in fields)
+    return problem_response(Problem(422, "invalid", said, errors=fields))
+
+
+async def _on_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "refused")
+    return problem_response(Problem(error.status_code, code, str(error.detail)))
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, ClientDisconnect):
+        return Response(status_code=400)
+    if retriable(error):
+        log.warning("request_failed", path=request.scope["route"].path, error=type(error).__name__)
+        return problem_response(Problem(503, "try_again", "Something this needs is away; nothing was lost. Try again."))
+    log.error("request_broke", path=request.url.path, exc_info=error)
+    return problem_response(Problem(500, "internal", "Something went wrong on our side."))
