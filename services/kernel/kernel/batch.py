@@ -53,9 +53,11 @@ class _Part:
 class BatchLoop:
     """Applies batches exactly once in effect; used by one consumer of a process."""
 
-    def __init__(self, pool: Pool, handler: Handler, wake: asyncio.Event) -> None:
-        """`wake` is set after each commit that wrote to the outbox."""
-        self._pool, self._handler, self._wake = pool, handler, wake
+    def __init__(
+        self, pool: Pool, handler: Handler, wake: asyncio.Event, after_commit: Callable[[], None] = lambda: None
+    ) -> None:
+        """`wake` is set after each commit that wrote to the outbox; `after_commit` is called after every commit."""
+        self._pool, self._handler, self._wake, self._after_commit = pool, handler, wake, after_commit
         self._next: dict[Position, int] = {}
         self.stopped: dict[Position, int] = {}
         self._standing: set[Position] = set()  # stopped by an earlier process, perhaps for good reason no more
@@ -160,6 +162,7 @@ class BatchLoop:
             await transaction.commit()
         if wrote:
             self._wake.set()
+        self._after_commit()
         for part in parts:
             position = part.move[:2]
             self._next[position] = part.move.next_offset
