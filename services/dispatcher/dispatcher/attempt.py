@@ -1,0 +1,136 @@
+"""The life of an attempt: which evidence moves it, and which facts that makes.
+
+    open ─┬─► accepted ─┬─► delivered (final)          unknown is left by proof only: an answer that came after all,
+          ├─► rejected  ├─► failed ──► delivered       a receipt, or an operator.
+          ├─► refused   └─► unconfirmed ─► either      refused is "known not accepted": the message waits again.
+          └─► unknown ──► accepted, rejected, refused
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from dispatcher.outcome import Accepted, NotAccepted, Outcome, Rejected, Unknown
+from dispatcher.receipt import Delivered, NotDelivered, Receipt
+from schemas import events as e
+from schemas.events import Event
+from schemas.identity import event_id
+from schemas.reasons import UnconfirmedReason
+
+SERVICE = "dispatcher"
+PROVIDER = "twilio"
+
+
+class State(StrEnum):
+    """Where an attempt stands."""
+
+    OPEN = "open"
+    UNKNOWN = "unknown"
+    REFUSED = "refused"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    UNCONFIRMED = "unconfirmed"
+
+
+@dataclass(frozen=True, slots=True)
+class NoReceipt:
+    """The time in which a receipt could be hoped for is over."""
+
+
+Evidence = Outcome | Receipt | NoReceipt
+
+UNDECIDED = (State.OPEN, State.UNKNOWN)
+MOVES: dict[type[Evidence], tuple[State, tuple[State, ...]]] = {
+    Accepted: (State.ACCEPTED, UNDECIDED),
+    Rejected: (State.REJECTED, UNDECIDED),
+    NotAccepted: (State.REFUSED, UNDECIDED),
+    Unknown: (State.UNKNOWN, (State.OPEN,)),
+    Delivered: (State.DELIVERED, (*UNDECIDED, State.ACCEPTED, State.FAILED, State.UNCONFIRMED)),
+    NotDelivered: (State.FAILED, (*UNDECIDED, State.ACCEPTED, State.UNCONFIRMED)),
+    NoReceipt: (State.UNCONFIRMED, (State.ACCEPTED,)),
+}
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One attempt as it stands; `apply` is the only way it changes."""
+
+    recipient_id: str
+    attempt: int
+    account_id: str
+    campaign_id: str
+    person_id: str
+    state: State
+    carrier_message_id: str | None = None
+    carrier_code: str | None = None
+    reason: str | None = None
+    accepted_at: datetime | None = None
+    unresolved_at: datetime | None = None
+    changed: bool = field(default=False)
+
+    def apply(self, evidence: Evidence, at: datetime, actor: str = SERVICE) -> Iterator[Event]:
+        """The facts that follow, in order; none when the evidence is weaker than what is known, or known already."""
+        to, after = MOVES[type(evidence)]
+        if self.state not in after:
+            return
+        if isinstance(evidence, Delivered | NotDelivered) and self.state in UNDECIDED:
+            yield from self.apply(Accepted(evidence.carrier_message_id), at, actor)
+        self.state, self.changed = to, True
+        self.carrier_code, self.reason = getattr(evidence, "carrier_code", None), getattr(evidence, "reason", None)
+        if isinstance(evidence, Accepted):
+            self.carrier_message_id, self.accepted_at = evidence.carrier_message_id, at
+        if isinstance(evidence, Unknown):
+            self.unresolved_at = at
+        yield self._fact(evidence, at, actor)
+
+    def _fact(self, evidence: Evidence, at: datetime, actor: str) -> Event:
+        rid, n = self.recipient_id, self.attempt
+        about = {
+            "account_id": self.account_id,
+            "campaign_id": self.campaign_id,
+            "recipient_id": rid,
+            "person_id": self.person_id,
+            "occurred_at": at,
+            "actor": actor,
+            "caused_by": event_id(rid, "SendAttempted", n),
+            "attempt": n,
+            "provider": PROVIDER,
+        }
+        sid = self.carrier_message_id
+        match evidence:
+            case Accepted(carrier_id, segments):
+                return e.MessageAccepted(
+                    event_id=event_id(rid, "MessageAccepted", n),
+                    carrier_message_id=carrier_id, segments=segments, **about,  # type: ignore[arg-type]
+                )  # fmt: skip
+            case Rejected(reason, code):
+                return e.MessageRejected(
+                    event_id=event_id(rid, "MessageRejected", n),
+                    carrier_message_id=None, carrier_code=code, reason=reason, **about,  # type: ignore[arg-type]
+                )  # fmt: skip
+            case NotAccepted(reason, code):
+                return e.SendNotAccepted(
+                    event_id=event_id(rid, "SendNotAccepted", n), carrier_code=code, reason=reason, **about  # type: ignore[arg-type]
+                )  # fmt: skip
+            case Unknown(reason, code):
+                return e.MessageUnresolved(
+                    event_id=event_id(rid, "MessageUnresolved", n), carrier_code=code, reason=reason, **about  # type: ignore[arg-type]
+                )  # fmt: skip
+            case Delivered(_, code):
+                return e.MessageDelivered(
+                    event_id=event_id(rid, "MessageDelivered", n),
+                    carrier_message_id=sid, carrier_code=code, **about,  # type: ignore[arg-type]
+                )  # fmt: skip
+            case NotDelivered(_, code, reason):
+                return e.MessageNotDelivered(
+                    event_id=event_id(rid, "MessageNotDelivered", n),
+                    carrier_message_id=sid, carrier_code=code, reason=reason, **about,  # type: ignore[arg-type]
+                )  # fmt: skip
+            case NoReceipt():
+                return e.MessageUnconfirmed(
+                    event_id=event_id(rid, "MessageUnconfirmed", n),
+                    carrier_message_id=sid, reason=UnconfirmedReason.NO_RECEIPT, **about,  # type: ignore[arg-type]
+                )  # fmt: skip

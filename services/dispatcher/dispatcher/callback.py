@@ -1,0 +1,30 @@
+"""The URL that a receipt comes back to: it names recipient and attempt under our own signature, and no phone number."""
+
+import hmac
+from collections.abc import Mapping
+from uuid import UUID
+
+from dispatcher.attempt import PROVIDER
+
+PATH = f"/webhooks/{PROVIDER}/status"
+LAST_ATTEMPT = 2**31 - 1
+
+
+def url(public_url: str, key: bytes, recipient_id: str, attempt: int) -> str:
+    """Where the carrier reports on this attempt."""
+    return f"{public_url}{PATH}?recipient={recipient_id}&attempt={attempt}&mac={_mac(key, recipient_id, attempt)}"
+
+
+def read(query: Mapping[str, str], key: bytes) -> tuple[str, int] | None:
+    """(recipient_id, attempt) of a callback that we asked for; None for one that we did not."""
+    recipient_id, attempt, mac = query.get("recipient", ""), query.get("attempt", ""), query.get("mac", "")
+    if not (attempt.isascii() and attempt.isdigit() and len(attempt) < 11 and mac.isascii()):
+        return None
+    number = int(attempt)
+    if number > LAST_ATTEMPT or not hmac.compare_digest(mac, _mac(key, recipient_id, number)):
+        return None
+    return str(UUID(recipient_id)), number
+
+
+def _mac(key: bytes, recipient_id: str, attempt: int) -> str:
+    return hmac.digest(key, f"{recipient_id}:{attempt}".encode(), "sha256")[:16].hex()

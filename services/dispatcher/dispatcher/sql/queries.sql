@@ -1,0 +1,238 @@
+-- name: insert_messages
+-- Releases, in id order; answers the new ones only.
+INSERT INTO messages (recipient_id, account_id, campaign_id, person_id, released_by, due_at, number, text, sender)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::timestamptz[],
+                     $7::text[], $8::text[], $9::text[])
+ON CONFLICT DO NOTHING
+RETURNING recipient_id::text, account_id::text, campaign_id::text;
+
+-- name: deal_turns
+-- A share of turns for each campaign, in campaign order; `first` is where the share begins.
+INSERT INTO lanes AS l (campaign_id, account_id, next_turn, dealt)
+SELECT n.campaign_id, n.account_id, (SELECT last_value FROM served_turn) + n.dealt, n.dealt
+  FROM unnest($1::uuid[], $2::uuid[], $3::bigint[]) AS n(campaign_id, account_id, dealt)
+ON CONFLICT (campaign_id) DO UPDATE
+   SET next_turn = greatest(l.next_turn, (SELECT last_value FROM served_turn)) + excluded.dealt,
+       dealt = excluded.dealt
+RETURNING campaign_id::text, next_turn - dealt AS first;
+
+-- name: enqueue
+-- New messages, each with its turn.
+INSERT INTO queue (recipient_id, attempt, turn)
+SELECT recipient_id, 1, turn FROM unnest($1::uuid[], $2::bigint[]) AS n(recipient_id, turn);
+
+-- name: insert_senders
+-- Whose a number is; the first account keeps it.
+INSERT INTO senders (number, account_id)
+SELECT * FROM unnest($1::text[], $2::uuid[]) ON CONFLICT DO NOTHING;
+
+-- name: lock_for_intents
+-- Before intents: an opt-out that is being recorded finishes first, and none begins until we have committed.
+SELECT pg_advisory_xact_lock_shared(hashtextextended('handsent.opt-outs', 0)),
+       set_config('synchronous_commit', 'on', true);
+
+-- name: lock_for_opt_outs
+-- Before an opt-out changes: intents under way finish first, and those that follow see it.
+SELECT pg_advisory_xact_lock(hashtextextended('handsent.opt-outs', 0)),
+       set_config('synchronous_commit', 'on', true);
+
+-- name: take_intents
+-- Takes up to $1 messages off the queue, whose turn it is: an attempt owned by $3 at time $2, or suppressed.
+WITH taken AS (
+    DELETE FROM queue WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM queue WHERE not_before IS NULL ORDER BY turn LIMIT $1 FOR UPDATE SKIP LOCKED))
+    RETURNING recipient_id, attempt, turn
+), served AS MATERIALIZED (
+    SELECT setval('served_turn', greatest(max(turn), (SELECT last_value FROM served_turn))) FROM taken
+), message AS MATERIALIZED (
+    -- LATERAL with LIMIT pins one index look-up per message, whatever the planner thinks of a young table.
+    SELECT t.recipient_id, t.attempt, m.*, o.*
+      FROM taken t
+     CROSS JOIN LATERAL (SELECT account_id, campaign_id, person_id, released_by, number, text, sender
+                           FROM messages WHERE recipient_id = t.recipient_id LIMIT 1) m
+      LEFT JOIN LATERAL (SELECT source, changed_at, event_id
+                           FROM opt_outs WHERE person_id = m.person_id AND in_force LIMIT 1) o ON true
+), attempted AS (
+    INSERT INTO attempts (recipient_id, attempt, attempted_at)
+    SELECT recipient_id, attempt, $2 FROM message WHERE source IS NULL ORDER BY recipient_id
+    ON CONFLICT DO NOTHING
+    RETURNING recipient_id, attempt
+), owned AS (
+    INSERT INTO in_flight (recipient_id, attempt, owner) SELECT recipient_id, attempt, $3 FROM attempted
+), suppressed AS (
+    UPDATE messages SET suppressed_at = $2
+     WHERE recipient_id = ANY(ARRAY(SELECT recipient_id FROM message WHERE source IS NOT NULL))
+)
+SELECT recipient_id::text, attempt, account_id::text, campaign_id::text, person_id::text, released_by::text,
+       number, text, sender, source, changed_at AS opted_out_at, event_id::text AS opt_out_event_id,
+       recipient_id IN (SELECT recipient_id FROM attempted) AS attempted
+  FROM message CROSS JOIN served;
+
+-- name: end_back_off
+-- Messages whose back-off is over at $1 go to the front: their turn had come before.
+UPDATE queue SET not_before = NULL, turn = (SELECT last_value FROM served_turn)
+ WHERE ctid = ANY(ARRAY(
+     SELECT ctid FROM queue WHERE not_before <= $1 ORDER BY not_before LIMIT 500 FOR UPDATE SKIP LOCKED));
+
+-- name: requeue
+-- Attempts that were refused wait again.
+INSERT INTO queue (recipient_id, attempt, turn, not_before)
+SELECT recipient_id, attempt, (SELECT last_value FROM served_turn), not_before
+  FROM unnest($1::uuid[], $2::int[], $3::timestamptz[]) AS n(recipient_id, attempt, not_before)
+ON CONFLICT DO NOTHING;
+
+-- name: unqueue
+-- A message that waits again although its attempt was taken after all.
+DELETE FROM queue WHERE recipient_id = $1 RETURNING recipient_id::text;
+
+-- name: lock_attempts
+-- All attempts of these recipients, locked in id order.
+SELECT a.recipient_id::text, a.attempt, m.account_id::text, m.campaign_id::text, m.person_id::text, a.state,
+       a.carrier_message_id, a.carrier_code, a.reason, a.accepted_at, a.unresolved_at
+  FROM attempts a JOIN messages m USING (recipient_id)
+ WHERE a.recipient_id = ANY($1::uuid[])
+ ORDER BY a.recipient_id, a.attempt
+   FOR UPDATE OF a;
+
+-- name: write_attempts
+-- Where attempts stand now; their owners are free of them.
+WITH moved AS MATERIALIZED (
+    SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[],
+                         $7::timestamptz[], $8::timestamptz[])
+        AS m(recipient_id, attempt, state, carrier_message_id, carrier_code, reason, accepted_at, unresolved_at)
+), landed AS (
+    DELETE FROM in_flight f USING moved m WHERE f.recipient_id = m.recipient_id AND f.attempt = m.attempt
+)
+UPDATE attempts a
+   SET state = m.state, refused = m.state = 'refused', carrier_message_id = m.carrier_message_id,
+       carrier_code = m.carrier_code, reason = m.reason, accepted_at = m.accepted_at, unresolved_at = m.unresolved_at
+  FROM moved m
+ WHERE a.recipient_id = m.recipient_id AND a.attempt = m.attempt;
+
+-- name: numbers_of
+-- The numbers of recipients, for an opt-out that the carrier told us of.
+SELECT recipient_id::text, number FROM messages WHERE recipient_id = ANY($1::uuid[]);
+
+-- name: new_owner
+-- An owner's number, never given twice, and the lock that says it is alive.
+SELECT owner, pg_advisory_lock(hashtext('handsent.owner'), owner) FROM (SELECT nextval('owners')::int AS owner) o;
+
+-- name: owned_by_us
+-- Open attempts of owners that are, or were, this process.
+SELECT recipient_id::text, attempt FROM in_flight WHERE owner = ANY($1::int[]);
+
+-- name: abandoned
+-- Open attempts whose owner is dead or frozen: it does not hold its lock.
+SELECT recipient_id::text, attempt FROM in_flight f
+ WHERE f.owner <> ALL($1::int[]) AND NOT EXISTS (
+       SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
+        WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted AND l.objid::bigint = f.owner
+          AND l.classid::bigint = (hashtext('handsent.owner')::bigint & 4294967295))
+ ORDER BY recipient_id LIMIT 500;
+
+-- name: insert_callbacks
+-- Status callbacks as they came.
+INSERT INTO callbacks (received_at, recipient_id, attempt, form, fate)
+SELECT * FROM unnest($1::timestamptz[], $2::uuid[], $3::int[], $4::bytea[], $5::text[]);
+
+-- name: forget_callbacks
+-- Raw callbacks are kept for a while; those that were never applied are kept until someone has looked.
+DELETE FROM callbacks WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM callbacks WHERE received_at < $1 AND fate = 'applied' ORDER BY seq LIMIT 5000));
+
+-- name: insert_replies
+-- Replies not seen before, by the carrier's id; answers those.
+INSERT INTO replies (carrier_message_id, account_id, person_id, number, sender, body, verdict, received_at)
+SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[],
+                     $8::timestamptz[])
+ON CONFLICT DO NOTHING
+RETURNING carrier_message_id;
+
+-- name: owners_of_senders
+-- Whose these numbers are.
+SELECT number, account_id::text FROM senders WHERE number = ANY($1::text[]);
+
+-- name: parked_replies
+-- Replies to these numbers that came before anybody knew whose they are.
+SELECT carrier_message_id, number, sender, verdict, body, received_at FROM replies
+ WHERE account_id IS NULL AND sender = ANY($1::text[]) ORDER BY seq FOR UPDATE;
+
+-- name: claim_replies
+-- The parked replies have an account now.
+UPDATE replies r SET account_id = n.account_id, person_id = n.person_id
+  FROM unnest($1::text[], $2::uuid[], $3::uuid[]) AS n(carrier_message_id, account_id, person_id)
+ WHERE r.carrier_message_id = n.carrier_message_id;
+
+-- name: list_replies
+-- A page of an account's replies, the newest first.
+SELECT seq, carrier_message_id, person_id::text, number AS phone, sender, body, verdict, received_at
+  FROM replies WHERE account_id = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3;
+
+-- name: read_opt_outs
+-- How these people stand; opt-outs change only under `lock_for_opt_outs`, so no rows are locked.
+SELECT person_id::text, in_force, source, changes FROM opt_outs WHERE person_id = ANY($1::uuid[]);
+
+-- name: write_opt_outs
+-- How these people stand from now on.
+INSERT INTO opt_outs (person_id, account_id, number, in_force, source, evidence, changed_at, changed_by, changes,
+                      event_id)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::boolean[], $5::text[], $6::text[], $7::timestamptz[],
+                     $8::text[], $9::int[], $10::uuid[])
+ON CONFLICT (person_id) DO UPDATE
+   SET in_force = excluded.in_force, source = excluded.source, evidence = excluded.evidence,
+       changed_at = excluded.changed_at, changed_by = excluded.changed_by, changes = excluded.changes,
+       event_id = excluded.event_id;
+
+-- name: list_opt_outs
+-- A page of an account's opt-outs in force.
+SELECT person_id::text, number AS phone, source, evidence AS reason, changed_at AS opted_out_at,
+       changed_by AS opted_out_by
+  FROM opt_outs WHERE account_id = $1 AND in_force AND person_id > $2 ORDER BY person_id LIMIT $3;
+
+-- name: find_opt_out
+-- One person of an account, opted out or not.
+SELECT person_id::text, number AS phone, source, evidence AS reason, changed_at AS opted_out_at,
+       changed_by AS opted_out_by, in_force
+  FROM opt_outs WHERE account_id = $1 AND person_id = $2;
+
+-- name: list_unresolved
+-- Attempts of an account that nobody knows the outcome of, the oldest first.
+SELECT a.recipient_id::text, m.campaign_id::text, a.attempt, a.reason, a.carrier_code, a.unresolved_at AS since,
+       a.attempted_at
+  FROM attempts a JOIN messages m USING (recipient_id)
+ WHERE a.unresolved_at IS NOT NULL AND a.state = 'unknown' AND m.account_id = $1
+ ORDER BY a.unresolved_at LIMIT $2;
+
+-- name: find_message
+-- Whether the account has this message.
+SELECT 1 FROM messages WHERE recipient_id = $1 AND account_id = $2;
+
+-- name: insert_resolution
+-- What an operator decided.
+INSERT INTO resolutions (recipient_id, attempt, resolution, reason, resolved_by, resolved_at)
+VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING;
+
+-- name: lock_sweep
+-- One process sweeps at a time; null for the others.
+SELECT swept_until FROM sweep FOR UPDATE SKIP LOCKED;
+
+-- name: sweep_step
+-- The next attempts that are old enough to be given up, in time order.
+SELECT recipient_id::text, attempt, state, attempted_at, accepted_at FROM attempts
+ WHERE attempted_at > $1 AND attempted_at <= $2 ORDER BY attempted_at LIMIT $3;
+
+-- name: sweep_late
+-- Attempts that were unknown for a while, and accepted since before $1.
+SELECT recipient_id::text, attempt, state, attempted_at, accepted_at FROM attempts
+ WHERE unresolved_at IS NOT NULL AND state = 'accepted' AND accepted_at <= $1 ORDER BY unresolved_at LIMIT $2;
+
+-- name: swept
+-- How far the sweep has come.
+UPDATE sweep SET swept_until = $1;
+
+-- name: depths
+-- What waits, is on its way, or is unknown; the queue is counted up to 100,000.
+SELECT (SELECT count(*) FROM (SELECT 1 FROM queue LIMIT 100000) q) AS queue,
+       (SELECT count(*) FROM in_flight) AS in_flight,
+       (SELECT count(*) FROM attempts WHERE unresolved_at IS NOT NULL AND state = 'unknown') AS unknown,
+       (SELECT count(*) FROM (SELECT 1 FROM callbacks WHERE fate <> 'applied' LIMIT 100000) c) AS callbacks_to_look_at;
