@@ -106,7 +106,7 @@ _PREFERRED = [
         f"{_WHOSE}{_OTHER}{_MOBILE}{_PHONE}?{_NUMBER}?{_AFTER}",
         f"{_BEFORE}{_PHONE}{_NUMBER}?{_AFTER}",
         f"{_WHOSE}(?:number|numero|nummer|msisdn|e164){_AFTER}",
-        f"{_WHOSE}(?:{_OTHER}{_PHONE}{_NUMBER}?|{_OTHER}{_NUMBER}|{_PHONE}{_NUMBER}?{_OTHER}|landline{_NUMBER}?){_AFTER}",
+        f"{_WHOSE}(?:{_OTHER}{_PHONE}{_NUMBER}?|(?:home|work|office){_NUMBER}|{_PHONE}{_NUMBER}?{_OTHER}|landline{_NUMBER}?){_AFTER}",
     )
 ]
 
