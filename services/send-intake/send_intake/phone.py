@@ -40,7 +40,7 @@ _NANP_REGIONS = frozenset(phonenumbers.COUNTRY_CODE_TO_REGION_CODE[1])
 
 # The shapes nearly every North American list uses. Anything else, also what merely looks odd, is the library's to read.
 _NANP_TYPED = re.compile(
-    r"\s*(?:\+?1[ .-]{0,3})?\(?([2-9]\d\d)\)?[ .-]{0,3}([2-9]\d\d)[ .-]{0,3}(\d{4})\s*", re.ASCII
+    r"\s*(?:\+?1[ .-]{0,3})?\(?([2-9]\d\d)\)?[ .-]{0,3}(\d{3})[ .-]{0,3}(\d{4})\s*", re.ASCII
 ).fullmatch
 
 # Validity depends on the area code and the exchange alone, except here (Barbados and Jamaica also split exchanges).

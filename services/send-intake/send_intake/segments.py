@@ -31,18 +31,22 @@ class Segments(NamedTuple):
 
 def count(text: str) -> Segments:
     """An empty text is one segment: a message that is sent is billed."""
-    foreign = set(text) - _GSM
+    letters = set(text)
+    foreign = letters - _GSM
     encoding = Encoding.UCS_2 if foreign else Encoding.GSM_7
-    widths = [2 if c > "\uffff" else 1 for c in text] if foreign else [2 if c in _EXTENSION else 1 for c in text]
-    units = sum(widths)
-    segments = 1 if units <= _ALONE[encoding] else _filled(widths, _JOINED[encoding])
-    return Segments(encoding, segments, units, tuple(dict.fromkeys(c for c in text if c in foreign)))
+    doubled = {c for c in letters if c > "\uffff"} if foreign else letters & _EXTENSION
+    units = len(text) + sum(map(text.count, doubled))
+    segments = 1 if units <= _ALONE[encoding] else _filled(text, doubled, _JOINED[encoding])
+    return Segments(encoding, segments, units, tuple(sorted(foreign, key=text.index)))
 
 
-def _filled(widths: list[int], size: int) -> int:
+def _filled(text: str, doubled: set[str], size: int) -> int:
     """An escape and its character never part, nor do the halves of a surrogate pair: a segment can stay one short."""
+    if not doubled:
+        return -(-len(text) // size)
     segments, room = 1, size
-    for width in widths:
+    for character in text:
+        width = 2 if character in doubled else 1
         if width > room:
             segments, room = segments + 1, size
         room -= width
