@@ -1,6 +1,32 @@
 .DEFAULT_GOAL := help
-.venv/.ready: requirements.txt pyproject.toml
-	python3.11 -m venv .venv
-	.venv/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
-	.venv/bin/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
-	touch $@
+SHELL := /bin/sh
+# The first Python that is new enough. Only `.venv` is made with it; everything else runs in `.venv`.
+PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
+  "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+
+.PHONY: help setup run
+
+help: ## lists what make can do
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+
+setup: .kafka/.ready .venv/.ready ## makes .venv and fetches Kafka's jars; after it no network is needed
+
+run: setup ## starts everything in the foreground and says where the UI is; Ctrl-C stops it
+	@exec .venv/bin/handsent up
+
+# Kafka comes first: without a Java it says so in a second, before anything large is fetched.
+.kafka/.ready: deploy/local/kafka/pom.xml | python
+	@echo "fetching Kafka's jars (once, about 20 s)"
+	@PYTHONPATH=deploy/local $(PYTHON) -m handsent.kafka_jars .kafka
+	@touch $@
+
+.venv/.ready: requirements.txt pyproject.toml | python
+	@echo "making .venv (once, about a minute)"
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
+	@.venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: python
+python:
+	@test -n "$(PYTHON)" || { echo "Handsent needs Python 3.11 or newer, and there is none on the PATH" >&2; exit 1; }
