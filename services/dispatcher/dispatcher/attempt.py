@@ -1,22 +1,23 @@
 """The life of an attempt: which evidence moves it, and which facts that makes.
 
-    open ─┬─► accepted ─┬─► delivered (final)          unknown is left by proof only: an answer that came after all,
-          ├─► rejected  ├─► failed ──► delivered       a receipt, or an operator.
-          ├─► refused   └─► unconfirmed ─► either      refused is "known not accepted": the message waits again.
-          └─► unknown ──► accepted, rejected, refused
+open ─┬─► accepted ─┬─► delivered (final)          unknown is left by proof only: an answer that came after all,
+      ├─► rejected  ├─► failed ──► delivered       a receipt, or an operator.
+      ├─► refused   └─► unconfirmed ─► either      refused is "known not accepted": the message waits again.
+      └─► unknown ──► accepted, rejected, refused
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from dispatcher.outcome import Accepted, NotAccepted, Outcome, Rejected, Unknown
 from dispatcher.receipt import Delivered, NotDelivered, Receipt
 from schemas import events as e
 from schemas.events import Event
 from schemas.identity import event_id
-from schemas.reasons import UnconfirmedReason
+from schemas.reasons import NotAcceptedReason, UnconfirmedReason
 
 SERVICE = "dispatcher"
 PROVIDER = "twilio"
@@ -40,8 +41,14 @@ class NoReceipt:
     """The time in which a receipt could be hoped for is over."""
 
 
-Evidence = Outcome | Receipt | NoReceipt
+@dataclass(frozen=True, slots=True)
+class NeverPosted:
+    """Its owner knows that there was no POST, so far as nothing else has been recorded."""
 
+
+Evidence = Outcome | Receipt | NoReceipt | NeverPosted
+
+EXPIRED = NotAccepted(NotAcceptedReason.INTENT_EXPIRED)
 UNDECIDED = (State.OPEN, State.UNKNOWN)
 MOVES: dict[type[Evidence], tuple[State, tuple[State, ...]]] = {
     Accepted: (State.ACCEPTED, UNDECIDED),
@@ -51,6 +58,7 @@ MOVES: dict[type[Evidence], tuple[State, tuple[State, ...]]] = {
     Delivered: (State.DELIVERED, (*UNDECIDED, State.ACCEPTED, State.FAILED, State.UNCONFIRMED)),
     NotDelivered: (State.FAILED, (*UNDECIDED, State.ACCEPTED, State.UNCONFIRMED)),
     NoReceipt: (State.UNCONFIRMED, (State.ACCEPTED,)),
+    NeverPosted: (State.REFUSED, (State.OPEN,)),
 }
 
 
@@ -84,11 +92,11 @@ class Attempt:
             self.carrier_message_id, self.accepted_at = evidence.carrier_message_id, at
         if isinstance(evidence, Unknown):
             self.unresolved_at = at
-        yield self._fact(evidence, at, actor)
+        yield self._fact(evidence if not isinstance(evidence, NeverPosted) else EXPIRED, at, actor)
 
-    def _fact(self, evidence: Evidence, at: datetime, actor: str) -> Event:
+    def _fact(self, evidence: Outcome | Receipt | NoReceipt, at: datetime, actor: str) -> Event:
         rid, n = self.recipient_id, self.attempt
-        about = {
+        about: dict[str, Any] = {
             "account_id": self.account_id,
             "campaign_id": self.campaign_id,
             "recipient_id": rid,
@@ -99,38 +107,26 @@ class Attempt:
             "attempt": n,
             "provider": PROVIDER,
         }
-        sid = self.carrier_message_id
         match evidence:
             case Accepted(carrier_id, segments):
-                return e.MessageAccepted(
-                    event_id=event_id(rid, "MessageAccepted", n),
-                    carrier_message_id=carrier_id, segments=segments, **about,  # type: ignore[arg-type]
-                )  # fmt: skip
-            case Rejected(reason, code):
-                return e.MessageRejected(
-                    event_id=event_id(rid, "MessageRejected", n),
-                    carrier_message_id=None, carrier_code=code, reason=reason, **about,  # type: ignore[arg-type]
-                )  # fmt: skip
-            case NotAccepted(reason, code):
-                return e.SendNotAccepted(
-                    event_id=event_id(rid, "SendNotAccepted", n), carrier_code=code, reason=reason, **about  # type: ignore[arg-type]
-                )  # fmt: skip
-            case Unknown(reason, code):
-                return e.MessageUnresolved(
-                    event_id=event_id(rid, "MessageUnresolved", n), carrier_code=code, reason=reason, **about  # type: ignore[arg-type]
-                )  # fmt: skip
+                id_ = event_id(rid, "MessageAccepted", n)
+                return e.MessageAccepted(event_id=id_, carrier_message_id=carrier_id, segments=segments, **about)
+            case Rejected(why, code):
+                id_, about["carrier_message_id"] = event_id(rid, "MessageRejected", n), None
+                return e.MessageRejected(event_id=id_, carrier_code=code, reason=why, **about)
+            case NotAccepted(why_not, code):
+                id_ = event_id(rid, "SendNotAccepted", n)
+                return e.SendNotAccepted(event_id=id_, carrier_code=code, reason=why_not, **about)
+            case Unknown(seen, code):
+                id_ = event_id(rid, "MessageUnresolved", n)
+                return e.MessageUnresolved(event_id=id_, carrier_code=code, reason=seen, **about)
+        about["carrier_message_id"] = self.carrier_message_id
+        match evidence:
             case Delivered(_, code):
-                return e.MessageDelivered(
-                    event_id=event_id(rid, "MessageDelivered", n),
-                    carrier_message_id=sid, carrier_code=code, **about,  # type: ignore[arg-type]
-                )  # fmt: skip
-            case NotDelivered(_, code, reason):
-                return e.MessageNotDelivered(
-                    event_id=event_id(rid, "MessageNotDelivered", n),
-                    carrier_message_id=sid, carrier_code=code, reason=reason, **about,  # type: ignore[arg-type]
-                )  # fmt: skip
+                return e.MessageDelivered(event_id=event_id(rid, "MessageDelivered", n), carrier_code=code, **about)
+            case NotDelivered(_, code, why):
+                id_ = event_id(rid, "MessageNotDelivered", n)
+                return e.MessageNotDelivered(event_id=id_, carrier_code=code, reason=why, **about)
             case NoReceipt():
-                return e.MessageUnconfirmed(
-                    event_id=event_id(rid, "MessageUnconfirmed", n),
-                    carrier_message_id=sid, reason=UnconfirmedReason.NO_RECEIPT, **about,  # type: ignore[arg-type]
-                )  # fmt: skip
+                id_, why_none = event_id(rid, "MessageUnconfirmed", n), UnconfirmedReason.NO_RECEIPT
+                return e.MessageUnconfirmed(event_id=id_, reason=why_none, **about)

@@ -96,7 +96,7 @@ def classify(seen: Seen) -> Outcome:
 
 def _taken(fields: dict[str, object]) -> Accepted | Unknown:
     sid, segments = fields.get("sid"), fields.get("num_segments")
-    if not isinstance(sid, str) or not 0 < len(sid) <= LONGEST_ID or "\0" in sid:
+    if not isinstance(sid, str) or not 0 < len(sid) <= LONGEST_ID or not sid.isprintable():
         return Unknown(UnresolvedReason.UNREADABLE_ANSWER)
     counted = isinstance(segments, str) and segments.isascii() and segments.isdigit() and len(segments) < 4
     return Accepted(sid, int(str(segments)) if counted else None)

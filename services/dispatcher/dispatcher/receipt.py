@@ -32,16 +32,17 @@ ARRIVED = frozenset({"delivered", "read"})
 LOST = frozenset({"undelivered", "failed", "canceled"})
 
 
-class NoReceiptAtAll(ValueError):
+class Unreadable(ValueError):
     """The form lacks what every status callback has."""
 
 
 def read(form: Mapping[str, str]) -> Receipt | None:
-    """What the callback proves; None for a status we do not know. Raises NoReceiptAtAll."""
+    """What the callback proves; None for a status we do not know. Raises Unreadable."""
     sid, status = form.get("MessageSid", ""), form.get("MessageStatus", "").lower()
-    if not 0 < len(sid) <= LONGEST_ID or not status:
-        raise NoReceiptAtAll("MessageSid or MessageStatus is missing")
-    code = form.get("ErrorCode", "")[:LONGEST_ID] or None
+    if not 0 < len(sid) <= LONGEST_ID or not sid.isprintable() or not status:
+        raise Unreadable("MessageSid or MessageStatus is missing or absurd.")
+    given = form.get("ErrorCode", "")
+    code = given if given.isalnum() and given.isascii() and len(given) <= LONGEST_ID else None
     if status in TAKEN:
         return Accepted(sid)
     if status in ARRIVED:

@@ -8,13 +8,13 @@ from dispatcher.outcome import NotAccepted, Outcome
 from schemas.reasons import NotAcceptedReason
 
 FIRST_PAUSE_S = 0.25
-LONGEST_PAUSE_S = 30.0
+LONGEST_PAUSE_S = 5.0
 LONGEST_RETRY_AFTER_S = 3600.0
-STREAK_OF_LONGEST = 8  # 0.25 · 2^7 = 32 > 30
+STREAK_OF_LONGEST = 6  # 0.25 · 2^5 = 8 > 5
 
 
 def pause_s(streak: int, retry_after_s: float | None, jitter: float) -> float:
-    """Seconds to wait after the `streak`-th refusal in a row: what the carrier asked, or 0.25 s doubling up to 30 s.
+    """Seconds to wait after the `streak`-th refusal in a row: what the carrier asked, or 0.25 s doubling up to 5 s.
 
     `jitter` in [0, 1) adds up to a quarter, so that processes that were refused together do not return together.
     """
@@ -39,10 +39,11 @@ def read_retry_after(header: str | None, now: datetime) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How many intents may be open at once and from when on (`resume_at`, monotonic seconds).
+    """How many intents may be open at once (`limit`), and from when on (`resume_at`, monotonic seconds).
 
-    A refusal stops everything for the pause and lets one message try; each acceptance doubles the number. So a
-    carrier that is away or throttles costs a handful of attempts, not one for every message that waits.
+    A refusal halves the limit; at one, everything rests for a pause that grows with each refusal in a row. Whatever
+    else the carrier does doubles it again. So one refusal among many slows nobody down, and a carrier that is away or
+    throttles costs a handful of attempts, not one for each message that waits.
     """
 
     limit: int
@@ -55,12 +56,12 @@ class Pace:
         return cls(limit=most, most=most)
 
     def after(self, outcome: Outcome, now: float, jitter: float) -> "Pace":
-        """The pace once this outcome is known. Intents we let expire say nothing about the carrier."""
+        """The pace once this outcome is known. An intent that we let expire says nothing about the carrier."""
         if not isinstance(outcome, NotAccepted):
             return self if self.limit == self.most else Pace(min(2 * self.limit, self.most), self.most)
-        if outcome.reason == NotAcceptedReason.INTENT_EXPIRED:
-            return self
-        if now < self.resume_at and outcome.retry_after_s is None:
-            return self  # sent before the pause began: one wave of refusals is one refusal
-        pause = pause_s(self.streak + 1, outcome.retry_after_s, jitter)
-        return Pace(1, self.most, self.streak + 1, max(self.resume_at, now + pause))
+        if outcome.reason == NotAcceptedReason.INTENT_EXPIRED or now < self.resume_at:
+            return self  # what comes in during a pause was sent before it
+        if self.limit > 1:
+            return Pace(self.limit // 2, self.most, self.streak)
+        streak = self.streak + 1
+        return Pace(1, self.most, streak, now + pause_s(streak, outcome.retry_after_s, jitter))

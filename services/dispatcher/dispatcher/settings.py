@@ -1,13 +1,12 @@
 """The dispatcher's settings, each an environment variable of the same name in capitals."""
 
-from pydantic import Field, model_validator
-
 from kernel.settings import ServiceSettings
+from pydantic import Field, model_validator
 
 HTTP_URL = r"^https?://[^/]+.*[^/]$"
 
 
-class DispatcherSettings(ServiceSettings):
+class Settings(ServiceSettings):
     """What only the dispatcher needs: the carrier, how to be reached by it, how hard to press it."""
 
     dispatcher_port: int = Field(8001, gt=0, lt=65536)

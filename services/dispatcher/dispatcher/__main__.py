@@ -1,0 +1,55 @@
+"""dispatcher: campaigns · releases ◄──► carrier -> dispatches · receipts · opt-outs."""
+
+import asyncio
+
+from kernel import database, health, log, runner
+from kernel.batch import BatchLoop
+from kernel.faust_app import build_app
+from kernel.relay import Relay
+from kernel.settings import load
+
+from dispatcher import api, store
+from dispatcher.app import TOPICS, Dispatcher
+from dispatcher.app_intents import Intents
+from dispatcher.app_left import Left
+from dispatcher.app_outcomes import Outcomes
+from dispatcher.app_owner import Owner
+from dispatcher.gateway import TwilioGateway
+from dispatcher.settings import Settings
+
+SERVICE = store.SCHEMA
+
+
+async def main(stop: runner.Stop) -> None:
+    settings = load(Settings)
+    log.configure(SERVICE, settings.log_level)
+    await database.migrate(settings.database_url, SERVICE, SERVICE)
+    pool = await store.open_pool(settings.database_url)
+    inputs = await health.bind_inputs(pool, settings.kafka_bootstrap, TOPICS)
+    wake_relay = asyncio.Event()
+    outcomes = Outcomes(pool, wake_relay)
+    relay = Relay(settings.database_url, SERVICE, settings.kafka_bootstrap, wake_relay)
+    # Owner and gateway outlive the rest: what has been taken is POSTed, and its outcome recorded, after the signal.
+    async with Owner(settings.database_url) as owner, TwilioGateway.of(settings) as gateway:
+        intents = Intents(pool, owner, gateway, outcomes, settings, wake_relay)
+        left = Left(pool, owner, intents, outcomes, settings.unconfirmed_after_s)
+        dispatcher = Dispatcher(settings.person_id_secret, intents.queued)
+        batches = BatchLoop(pool, dispatcher.handle, wake_relay, dispatcher.committed)
+        probes = health.Health(pool, inputs, settings.kafka_bootstrap, also=lambda: api.depths(pool))
+        await runner.together(
+            stop,
+            runner.serve(
+                api.build(pool, settings, probes, outcomes, wake_relay, intents.queued),
+                settings.bind_host,
+                settings.dispatcher_port,
+            ),
+            runner.serve_faust(build_app(SERVICE, settings.kafka_bootstrap, TOPICS, batches)),
+            relay.run(),
+            intents.run(),
+            left.look(),
+            left.sweep(),
+        )
+
+
+if __name__ == "__main__":
+    runner.run(main)

@@ -1,0 +1,135 @@
+"""What people ask the dispatcher: unknown outcomes and their resolution, replies, how things stand."""
+
+import asyncio
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, FastAPI, Query, Request
+from kernel.database import Pool
+from kernel.health import Health
+from kernel.outbox import Outbox
+from kernel.tokens import Role, User
+from kernel.web import EVERYBODY, Guarded, Problem, create_api, json_response, needs, user_of
+from prometheus_client import Gauge
+from pydantic import BaseModel, Field
+
+from dispatcher import store_replies
+from dispatcher.api_opt_outs import OptOuts
+from dispatcher.api_webhooks import Webhooks
+from dispatcher.app_outcomes import Outcomes
+from dispatcher.attempt import Attempt, State
+from dispatcher.outcome import Accepted, NotAccepted, Outcome, Rejected
+from dispatcher.settings import Settings
+from dispatcher.store import q
+from dispatcher.store_attempts import Proof, settle
+from schemas.reasons import FailureReason, NotAcceptedReason
+
+MOST_LISTED = 500
+QUEUE = Gauge("handsent_dispatch_queue", "Messages that wait for their turn, up to 100,000")
+UNKNOWN = Gauge("handsent_dispatch_unknown", "Attempts nobody knows the outcome of")
+
+RecipientId = UUID
+Limit = Annotated[int, Query(ge=1, le=MOST_LISTED)]
+
+
+class Found(StrEnum):
+    """What an operator found out about an unknown attempt."""
+
+    ACCEPTED = "accepted"
+    NOT_ACCEPTED = "not_accepted"
+    REJECTED = "rejected"
+
+
+class Resolution(BaseModel):
+    """An operator's word: what happened, and how they know."""
+
+    resolution: Found
+    reason: str = Field(min_length=1, max_length=1000, pattern=r"\S")
+    carrier_message_id: str = Field("", max_length=64)
+
+    def as_outcome(self) -> Outcome:
+        match self.resolution:
+            case Found.ACCEPTED:
+                return Accepted(self.carrier_message_id or "unknown")
+            case Found.REJECTED:
+                return Rejected(FailureReason.UNKNOWN, None)
+            case Found.NOT_ACCEPTED:
+                return NotAccepted(NotAcceptedReason.UNKNOWN)
+
+
+class Operations:
+    """Unknown outcomes and replies of the caller's account."""
+
+    def __init__(self, pool: Pool, relay: asyncio.Event, queued: asyncio.Event) -> None:
+        self._pool, self._relay, self._queued = pool, relay, queued
+
+    def router(self) -> APIRouter:
+        router = APIRouter(prefix="/api/v1", route_class=Guarded)
+        router.add_api_route("/unresolved", self.unresolved, methods=["GET"], tags=["unresolved"],
+                             openapi_extra=needs(Role.MANAGER, Role.AUDITOR))  # fmt: skip
+        router.add_api_route("/unresolved/{recipient_id}", self.resolve, methods=["POST"], tags=["unresolved"],
+                             openapi_extra=needs(Role.MANAGER))  # fmt: skip
+        router.add_api_route("/replies", self.replies, methods=["GET"], tags=["replies"],
+                             openapi_extra=needs(*EVERYBODY))  # fmt: skip
+        return router
+
+    async def unresolved(self, request: Request, limit: Limit = 100) -> Any:
+        """Messages nobody knows the outcome of, the oldest first."""
+        rows = await self._pool.fetch(q.list_unresolved, user_of(request).account_id, limit)
+        return json_response({"unresolved": [dict(row) for row in rows]})
+
+    async def resolve(self, request: Request, recipient_id: RecipientId, found: Resolution) -> Any:
+        """Says what became of it: `accepted`, `rejected`, or `not_accepted`, which sends it again."""
+        attempt = await self._resolve(str(recipient_id), found, user_of(request))
+        self._relay.set()
+        self._queued.set()
+        return json_response(
+            {"recipient_id": attempt.recipient_id, "attempt": attempt.attempt, "resolution": found.resolution}
+        )
+
+    async def _resolve(self, recipient_id: str, found: Resolution, user: User) -> Attempt:
+        now, outbox = datetime.now(UTC), Outbox()
+        async with self._pool.acquire() as connection, connection.transaction():
+            if not await connection.fetchval(q.find_message, recipient_id, user.account_id):
+                raise Problem(404, "not_found", "This account has no such message.")
+            rows = await connection.fetch(q.lock_attempts, [recipient_id])
+            unknown = [row["attempt"] for row in rows if row["state"] == State.UNKNOWN]
+            if not unknown:
+                raise Problem(409, "not_unresolved", "Its outcome is known, or it has not been sent.")
+            proof = Proof(recipient_id, unknown[-1], found.as_outcome(), now, actor=user.user_id)
+            attempts = await settle(connection, [proof], outbox)
+            await connection.execute(
+                q.insert_resolution, recipient_id, unknown[-1], found.resolution, found.reason, user.user_id, now
+            )
+            await outbox.write(connection)
+        return attempts[proof.key]
+
+    async def replies(
+        self, request: Request, after: Annotated[int | None, Query(ge=1)] = None, limit: Limit = 100
+    ) -> Any:
+        """What people answered, the newest first; `after` is the `next` of the page before."""
+        rows = await store_replies.page(self._pool, user_of(request).account_id, after, limit)
+        more = {"next": str(rows[-1]["seq"])} if len(rows) == limit else {}
+        replies = [{name: value for name, value in row.items() if name != "seq"} for row in rows]
+        return json_response({"replies": replies, **more})
+
+
+async def depths(pool: Pool) -> dict[str, int]:
+    """What waits, is on its way, or is unknown, over all accounts."""
+    counts = dict(await pool.fetchrow(q.depths) or {})
+    QUEUE.set(counts["queue"])
+    UNKNOWN.set(counts["unknown"])
+    return counts
+
+
+def build(
+    pool: Pool, settings: Settings, probes: Health, outcomes: Outcomes, relay: asyncio.Event, queued: asyncio.Event
+) -> FastAPI:
+    """The service's HTTP side."""
+    api = create_api("Handsent dispatcher", settings.token_key, probes.ready, probes.status)
+    api.include_router(Webhooks(pool, outcomes, settings, relay).router())
+    api.include_router(OptOuts(pool, settings.person_id_secret, settings.default_region, relay).router())
+    api.include_router(Operations(pool, relay, queued).router())
+    return api

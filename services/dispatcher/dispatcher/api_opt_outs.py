@@ -1,0 +1,186 @@
+"""Opt-outs over HTTP: read, add, lift, export, import; always of the caller's account."""
+
+import asyncio
+import codecs
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from kernel.database import Pool
+from kernel.tokens import Role, User
+from kernel.web import Guarded, GuardedDirect, Problem, json_response, needs, read_json, require_role, user_of
+from pydantic import BaseModel, Field
+
+from dispatcher import csv_list, phone, store_opt_outs
+from dispatcher.csv_list import Listed, NoPhoneColumn, Reader, Reject
+from dispatcher.store_opt_outs import Word
+from schemas.identity import person_id
+from schemas.reasons import OptOutSource
+
+MOST_LISTED = 500
+EXPORT_PAGE = 5000
+IMPORT_CHUNK = 1000  # dispatch stands still while one is committed: 20 ms
+REJECTS_SHOWN = 100
+LONGEST_LINE = 64 * 1024
+
+CHANGERS, READERS = (Role.MANAGER,), (Role.MANAGER, Role.AUDITOR)
+
+
+class NewOptOut(BaseModel):
+    """Someone who is not to be texted."""
+
+    phone: str = Field(max_length=64)
+    reason: str = Field("", max_length=1000)
+
+
+class OptOuts:
+    """The list of an account."""
+
+    def __init__(self, pool: Pool, secret: str, region: str, relay: asyncio.Event) -> None:
+        self._pool, self._secret, self._region, self._relay = pool, secret, region, relay
+
+    def router(self) -> APIRouter:
+        router = APIRouter(prefix="/api/v1/opt-outs", tags=["opt-outs"])
+        add, read, change = router.add_api_route, needs(*READERS), needs(*CHANGERS)
+        add("", self.page, methods=["GET"], route_class_override=Guarded, openapi_extra=read)
+        add("", self.add, methods=["POST"], status_code=201, route_class_override=Guarded, openapi_extra=change)
+        add("/export.csv", self.export, methods=["GET"], route_class_override=Guarded, openapi_extra=read)
+        add("/import", self.import_, methods=["POST"], route_class_override=GuardedDirect, openapi_extra=change)
+        add("/{person_id}", self.lift, methods=["DELETE"], route_class_override=GuardedDirect,
+            openapi_extra=needs(*CHANGERS, late=True))  # fmt: skip
+        return router
+
+    async def page(
+        self,
+        request: Request,
+        after: UUID | None = None,
+        limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = 100,
+        phone: str | None = None,
+    ) -> Any:
+        """Who has opted out; `after` is the `next` of the page before, `phone` finds one number."""
+        account_id = user_of(request).account_id
+        if phone is not None:
+            found = await store_opt_outs.find(self._pool, account_id, self._person(account_id, self._number(phone)))
+            return json_response({"opt_outs": [_shown(found)] if found and found["in_force"] else []})
+        rows = await store_opt_outs.page(self._pool, account_id, str(after) if after else None, limit)
+        more = {"next": rows[-1]["person_id"]} if len(rows) == limit else {}
+        return json_response({"opt_outs": rows, **more})
+
+    async def add(self, request: Request, opt_out: NewOptOut) -> Any:
+        """Opts a person out. In force, committed, when this is answered."""
+        user, number = user_of(request), self._number(opt_out.phone)
+        word = self._word(user, number, OptOutSource.MANUAL, opt_out.reason, opted_out=True)
+        before = await store_opt_outs.find(self._pool, user.account_id, word.person_id)
+        await self._record([word])
+        shown = await store_opt_outs.find(self._pool, user.account_id, word.person_id)
+        return json_response(_shown(shown or {}), 200 if before and before["in_force"] else 201)
+
+    async def lift(self, request: Request) -> Response:
+        """Opts a person in again, for a reason."""
+        user, person = user_of(request), request.path_params["person_id"]
+        found = await store_opt_outs.find(self._pool, user.account_id, person) if _is_uuid(person) else None
+        if found is None or not found["in_force"]:
+            raise Problem(404, "not_found", "This person has not opted out of this account's texts.")
+        require_role(request)
+        reason = request.query_params.get("reason") or (await read_json(request)).get("reason")
+        if not isinstance(reason, str) or not reason.strip():
+            raise Problem(422, "missing_reason", "Say why this person may be texted again: reason is missing.")
+        await self._record(
+            [self._word(user, found["phone"], OptOutSource.MANUAL, reason.strip()[:1000], opted_out=False)]
+        )
+        return json_response({"person_id": person, "opted_out": False})
+
+    async def export(self, request: Request) -> Any:
+        """Everybody who has opted out, as CSV."""
+        headers = {"Content-Disposition": 'attachment; filename="opt-outs.csv"'}
+        lines = self._lines(user_of(request).account_id)
+        return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)
+
+    async def _lines(self, account_id: str) -> AsyncIterator[str]:
+        yield csv_list.header()
+        after: str | None = None
+        while rows := await store_opt_outs.page(self._pool, account_id, after, EXPORT_PAGE):
+            yield "".join(csv_list.line(r["phone"], r["source"], r["reason"], r["opted_out_at"]) for r in rows)
+            after = rows[-1]["person_id"]
+
+    async def import_(self, request: Request) -> Response:
+        """Opts out everybody on a list. Each chunk is in force as it is read, so a cut upload has done its part."""
+        user, reader = user_of(request), Reader(self._region)
+        added = listed = rejected = 0
+        rejects: list[Reject] = []
+        try:
+            async for lines in _lines_of(request):
+                rows = list(reader.rows(lines))
+                good = [row for row in rows if isinstance(row, Listed)]
+                bad = [row for row in rows if isinstance(row, Reject)]
+                added += await self._add_all(user, good)
+                listed, rejected = listed + len(good), rejected + len(bad)
+                rejects += bad[: REJECTS_SHOWN - len(rejects)]
+        except NoPhoneColumn as error:
+            raise Problem(422, "missing_column", str(error)) from None
+        shown = [{"line": reject.line, "reason": reject.reason} for reject in rejects]
+        return json_response({"added": added, "already": listed - added, "rejected": rejected, "rejects": shown})
+
+    async def _add_all(self, user: User, rows: list[Listed]) -> int:
+        words = [self._word(user, row.number, OptOutSource.IMPORT, row.reason, opted_out=True) for row in rows]
+        return await self._record(words) if words else 0
+
+    async def _record(self, words: list[Word]) -> int:
+        changed = await store_opt_outs.record(self._pool, words)
+        if changed:
+            self._relay.set()
+        return len(changed)
+
+    def _number(self, typed: str) -> str:
+        try:
+            return phone.read(typed, self._region)
+        except phone.BadPhone as error:
+            raise Problem(422, "bad_phone", str(error)) from None
+
+    def _person(self, account_id: str, number: str) -> str:
+        return person_id(self._secret, account_id, number)
+
+    def _word(self, user: User, number: str, source: OptOutSource, reason: str, *, opted_out: bool) -> Word:
+        return Word(
+            opted_out=opted_out,
+            account_id=user.account_id,
+            person_id=self._person(user.account_id, number),
+            number=number,
+            source=source,
+            evidence=reason.replace("\0", ""),
+            actor=user.user_id,
+            caused_by=None,
+            at=datetime.now(UTC),
+        )
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "in_force"}
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+async def _lines_of(request: Request) -> AsyncIterator[list[str]]:
+    """The body's lines in chunks, decoded as UTF-8 with or without BOM. Raises Problem 400 and 413."""
+    decoder, rest, lines = codecs.getincrementaldecoder("utf-8-sig")(), "", []
+    try:
+        async for block in request.stream():
+            *whole, rest = (rest + decoder.decode(block)).split("\n")
+            if len(rest) > LONGEST_LINE:
+                raise Problem(413, "too_large", f"A line is longer than {LONGEST_LINE} characters.")
+            lines += whole
+            while len(lines) >= IMPORT_CHUNK:
+                yield lines[:IMPORT_CHUNK]
+                lines = lines[IMPORT_CHUNK:]
+        yield [*lines, rest + decoder.decode(b"", final=True)]
+    except UnicodeDecodeError:
+        raise Problem(400, "bad_encoding", "The list is not UTF-8.") from None

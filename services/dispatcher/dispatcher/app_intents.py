@@ -1,0 +1,193 @@
+"""The way out: as many intents as carrier connections are free, one POST each, its outcome into Postgres."""
+
+import asyncio
+import random
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from kernel.database import Pool
+from kernel.errors import retriable
+from kernel.outbox import Outbox
+from prometheus_client import Counter, Gauge, Histogram
+
+from dispatcher import callback, outcome, retry
+from dispatcher.app_outcomes import Outcomes
+from dispatcher.app_owner import Owner
+from dispatcher.gateway import Text, TwilioGateway
+from dispatcher.outcome import NoAnswer, NotAccepted, Outcome
+from dispatcher.retry import Pace
+from dispatcher.settings import Settings
+from dispatcher.store import Intent, q, take_intents
+from dispatcher.store_attempts import Key, Proof
+from schemas.reasons import NotAcceptedReason
+
+log = structlog.get_logger()
+
+MOST_INTENTS = 200
+POLL_S = 0.2  # for what other processes queued, and for ended back-offs
+LINGER_S = 0.004  # busy: intents share a commit; idle: the first one does not wait
+INTENT_LIFE_S = 5.0
+POSTGRES_AWAY_S = 0.5
+
+OUTCOMES = Counter("handsent_dispatch_outcomes_total", "Attempts by what became of the POST", ["outcome"])
+SUPPRESSED = Counter("handsent_dispatch_suppressed_total", "Messages not sent because of an opt-out")
+IN_FLIGHT = Gauge("handsent_dispatch_in_flight", "Attempts of this process without a recorded outcome")
+INTENT = Histogram("handsent_dispatch_intent_seconds", "From taking intents to their commit", buckets=[
+    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5])  # fmt: skip
+CARRIER = Histogram("handsent_dispatch_carrier_seconds", "From the POST to what was seen of it")
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """`taken_at` is monotonic, from before the intent's commit."""
+
+    intent: Intent
+    taken_at: float
+
+
+class Intents:
+    """Takes intents for as long as it runs; when cancelled it takes no more and finishes what it has."""
+
+    def __init__(
+        self, pool: Pool, owner: Owner, gateway: TwilioGateway, outcomes: Outcomes, settings: Settings,
+        relay: asyncio.Event,
+    ) -> None:  # fmt: skip
+        self._pool, self._owner, self._gateway, self._outcomes = pool, owner, gateway, outcomes
+        self._public_url, self._callback_key = settings.public_url, settings.callback_key.encode()
+        self._relay = relay
+        self._pace = Pace.full(settings.carrier_connections)
+        self._posts: set[asyncio.Task[None]] = set()
+        self._taking: asyncio.Task[int] | None = None
+        self._freed = asyncio.Event()
+        self._ended_at = 0.0  # when back-offs were last looked at
+        self.queued = asyncio.Event()
+        self.flying: set[Key] = set()  # from before the intent's commit until its outcome's
+        self._broken: BaseException | None = None
+
+    async def run(self) -> None:
+        """Runs until cancelled; raises what breaks a POST or its record."""
+        try:
+            while True:
+                free = await self._free()
+                began = time.monotonic()
+                self.queued.clear()
+                self._taking = asyncio.create_task(self._take(min(free, MOST_INTENTS)))
+                taken = await asyncio.shield(self._taking)
+                if taken < min(free, MOST_INTENTS):
+                    await self._rest()
+                await self._end_back_off()
+                await asyncio.sleep(max(0.0, began + LINGER_S - time.monotonic()))
+        finally:
+            await self._finish()
+
+    async def _free(self) -> int:
+        """How many intents may be taken now, at least 1: waits for a connection, and while the carrier wants a rest."""
+        while True:
+            if self._broken is not None:
+                raise self._broken
+            rest = self._pace.resume_at - time.monotonic()
+            if rest > 0:
+                await asyncio.sleep(rest)
+            free = self._pace.limit - len(self.flying)
+            if free > 0:
+                return free
+            self._freed.clear()
+            await self._freed.wait()
+
+    async def _rest(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(POLL_S):
+                await self.queued.wait()
+
+    async def _end_back_off(self) -> None:
+        if time.monotonic() - self._ended_at < POLL_S:
+            return
+        self._ended_at = time.monotonic()
+        try:
+            await self._pool.execute(q.end_back_off, datetime.now(UTC))
+        except Exception as error:
+            if not retriable(error):
+                raise
+
+    async def _take(self, limit: int) -> int:
+        """Commits up to `limit` intents and lets their POSTs go; how many messages left the queue."""
+        owner = await self._owner.held()
+        taken_at, outbox = time.monotonic(), Outbox()
+        intents: list[Intent] = []
+        try:
+            async with self._pool.acquire() as connection, connection.transaction():
+                taken, intents = await take_intents(connection, limit, owner, datetime.now(UTC), outbox)
+                self.flying.update(intent.key for intent in intents)
+                wrote = bool(outbox)
+                await outbox.write(connection)
+        except Exception as error:
+            # Whether it committed may be unclear. None of these is POSTed; `Left` closes those that are there.
+            self.flying.difference_update(intent.key for intent in intents)
+            if not retriable(error):
+                raise
+            log.warning("intents_not_taken", error=repr(error))
+            await asyncio.sleep(POSTGRES_AWAY_S)
+            return 0
+        if wrote:
+            self._relay.set()
+            self._count(taken_at, taken - len(intents))
+        for intent in intents:
+            self._let_go(_Flight(intent, taken_at))
+        return taken
+
+    def _count(self, taken_at: float, suppressed: int) -> None:
+        INTENT.observe(time.monotonic() - taken_at)
+        SUPPRESSED.inc(suppressed)
+        IN_FLIGHT.set(len(self.flying))
+
+    def _let_go(self, flight: _Flight) -> None:
+        post = asyncio.create_task(self._post(flight))
+        self._posts.add(post)
+        post.add_done_callback(self._landed)
+
+    def _landed(self, post: "asyncio.Task[None]") -> None:
+        self._posts.discard(post)
+        if not post.cancelled() and post.exception() is not None:
+            self._broken = post.exception()
+        self._freed.set()
+
+    async def _post(self, flight: _Flight) -> None:
+        """One POST, or none when the licence is too old; returns once the outcome is committed."""
+        intent, began = flight.intent, time.monotonic()
+        if began - flight.taken_at > INTENT_LIFE_S:
+            seen: outcome.Seen = NoAnswer.EXPIRED
+        else:
+            seen = await self._gateway.post(self._text(intent))
+            CARRIER.observe(time.monotonic() - began)
+        result = outcome.classify(seen)
+        OUTCOMES.labels(type(result).__name__).inc()
+        self._mind(result)
+        at = datetime.now(UTC)
+        await self._outcomes.record(Proof(*intent.key, result, at, self._not_before(result, intent.attempt, at)))
+        self.flying.discard(intent.key)
+        IN_FLIGHT.set(len(self.flying))
+
+    def _text(self, intent: Intent) -> Text:
+        back = callback.url(self._public_url, self._callback_key, intent.recipient_id, intent.attempt)
+        return Text(intent.number, intent.sender, intent.text, back)
+
+    def _mind(self, result: Outcome) -> None:
+        before, self._pace = self._pace, self._pace.after(result, time.monotonic(), random.random())
+        if self._pace.streak > before.streak and isinstance(result, NotAccepted):
+            pause_s = round(self._pace.resume_at - time.monotonic(), 2)
+            log.warning("carrier_says_no", reason=result.reason, streak=self._pace.streak, pause_s=pause_s)
+
+    def _not_before(self, result: Outcome, attempt: int, at: datetime) -> datetime | None:
+        if not isinstance(result, NotAccepted) or result.reason == NotAcceptedReason.INTENT_EXPIRED:
+            return None
+        return at + timedelta(seconds=retry.pause_s(attempt, result.retry_after_s, random.random()))
+
+    async def _finish(self) -> None:
+        """What was taken is POSTed and recorded; bounded by the carrier's timeout."""
+        if self._taking is not None:
+            await asyncio.gather(self._taking, return_exceptions=True)
+        while self._posts:
+            await asyncio.wait(self._posts)

@@ -1,0 +1,82 @@
+"""What was left open: by the dead and the frozen, by unclear commits of our own, by carriers that say nothing."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import structlog
+from kernel.database import Pool
+from kernel.errors import retriable
+
+from dispatcher import outcome
+from dispatcher.app_intents import Intents
+from dispatcher.app_outcomes import Outcomes
+from dispatcher.app_owner import Owner
+from dispatcher.attempt import Evidence, NeverPosted
+from dispatcher.outcome import NoAnswer
+from dispatcher.store import q
+from dispatcher.store_attempts import Proof, sweep
+
+log = structlog.get_logger()
+
+LOOK_S = 1.0
+SWEEP_S = 60.0
+KEEP_CALLBACKS = timedelta(days=30)
+
+
+class Left:
+    """Closes what nobody else will. Whoever finds another's intent open may only resolve it, never POST it."""
+
+    def __init__(self, pool: Pool, owner: Owner, intents: Intents, outcomes: Outcomes, patience_s: int) -> None:
+        self._pool, self._owner, self._intents, self._outcomes = pool, owner, intents, outcomes
+        self._patience = timedelta(seconds=patience_s)
+
+    async def look(self) -> None:
+        """Every second, for ever: the intents of the dead, and our own that we never POSTed."""
+        while True:
+            await self._unless_away(self._give_up_abandoned)
+            await self._unless_away(self._close_unclear)
+            await asyncio.sleep(LOOK_S)
+
+    async def sweep(self) -> None:
+        """Every minute, for ever: attempts that have waited for a receipt long enough, callbacks kept long enough."""
+        while True:
+            await self._unless_away(self._sweep)
+            await asyncio.sleep(SWEEP_S)
+
+    async def _unless_away(self, step: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await step()
+        except Exception as error:
+            if not retriable(error):
+                raise
+            log.warning("left_retried", error=repr(error))
+
+    async def _give_up_abandoned(self) -> None:
+        await self._owner.held()
+        rows = await self._pool.fetch(q.abandoned, self._owner.numbers)
+        if rows:
+            log.warning("attempts_abandoned", attempts=len(rows))
+            await self._close(rows, outcome.classify(NoAnswer.PROCESS_KILLED))
+
+    async def _close_unclear(self) -> None:
+        """Ours, committed and not flying: the commit was unclear when it happened, so nothing was POSTed.
+
+        What landed between the two looks is no longer open, and NeverPosted moves only what is.
+        """
+        rows = await self._pool.fetch(q.owned_by_us, self._owner.numbers)
+        unclear = [row for row in rows if (row["recipient_id"], row["attempt"]) not in self._intents.flying]
+        if unclear:
+            log.warning("intents_unclear", intents=len(unclear))
+            await self._close(unclear, NeverPosted())
+
+    async def _close(self, rows: Sequence[asyncpg.Record], evidence: Evidence) -> None:
+        at = datetime.now(UTC)
+        await self._outcomes.settle([Proof(row["recipient_id"], row["attempt"], evidence, at) for row in rows])
+
+    async def _sweep(self) -> None:
+        now = datetime.now(UTC)
+        while await sweep(self._pool, now, self._patience):
+            await asyncio.sleep(0)
+        await self._pool.execute(q.forget_callbacks, now - KEEP_CALLBACKS)

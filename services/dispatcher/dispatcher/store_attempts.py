@@ -1,0 +1,171 @@
+"""Postgres: evidence about attempts, from whatever side it comes, moves them here and nowhere else."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import asyncpg
+from kernel.database import Connection, Pool
+from kernel.outbox import Outbox
+
+from dispatcher.attempt import SERVICE, Attempt, Evidence, NoReceipt, State
+from dispatcher.outcome import Accepted, Rejected
+from dispatcher.reasons import OPTED_OUT_AT_THE_CARRIER
+from dispatcher.receipt import Delivered, NotDelivered
+from dispatcher.store import q
+from dispatcher.store_opt_outs import Word, change_opt_outs
+from schemas.events import MessageRejected
+from schemas.identity import event_id
+from schemas.reasons import OptOutSource
+
+SWEEP_ATTEMPTS = 1000
+MICROSECOND = timedelta(microseconds=1)
+
+Key = tuple[str, int]  # recipient_id, attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Evidence about one attempt, seen `at`; `not_before` is when it may try again, should it have been refused."""
+
+    recipient_id: str
+    attempt: int
+    evidence: Evidence
+    at: datetime
+    not_before: datetime | None = None
+    actor: str = SERVICE
+
+    @property
+    def key(self) -> Key:
+        return self.recipient_id, self.attempt
+
+
+async def settle(connection: Connection, proofs: Sequence[Proof], outbox: Outbox) -> dict[Key, Attempt]:
+    """Applies the evidence in order, in the caller's transaction; answers the attempts it was about, as they stand now.
+
+    Weaker or repeated evidence changes nothing. A key that is missing in the answer is of no attempt of ours.
+    """
+    if any(_is_opt_out(proof) for proof in proofs):
+        await connection.fetch(q.lock_for_opt_outs)  # before any row, as everybody takes them
+    attempts = await _locked(connection, {proof.recipient_id for proof in proofs})
+    refused, opt_outs = [], []
+    for proof in proofs:
+        attempt = attempts.get(proof.key)
+        if attempt is None or (attempt.state == State.REFUSED and not await _revived(connection, attempt, proof)):
+            continue
+        events = list(attempt.apply(proof.evidence, proof.at, proof.actor))
+        outbox.extend(events)
+        if events and attempt.state == State.REFUSED:
+            refused.append(proof)
+        if events and _is_opt_out(proof):
+            opt_outs.append(attempt)
+    await _write(connection, [attempt for attempt in attempts.values() if attempt.changed])
+    if refused:
+        await _requeue(connection, refused)
+    if opt_outs:
+        await _opt_out_at_the_carrier(connection, opt_outs, proofs, outbox)
+    return attempts
+
+
+async def _locked(connection: Connection, recipient_ids: Iterable[str]) -> dict[Key, Attempt]:
+    rows = await connection.fetch(q.lock_attempts, sorted(recipient_ids))
+    return {
+        (row[0], row[1]): Attempt(row[0], row[1], row[2], row[3], row[4], State(row[5]), *list(row)[6:]) for row in rows
+    }
+
+
+async def _revived(connection: Connection, attempt: Attempt, proof: Proof) -> bool:
+    """An operator said it was not accepted, and now the carrier says it was: while it waits it can still be stopped."""
+    if not isinstance(proof.evidence, Accepted | Delivered | NotDelivered):
+        return False
+    if await connection.fetchval(q.unqueue, attempt.recipient_id) is None:
+        return False
+    attempt.state = State.UNKNOWN
+    return True
+
+
+async def _write(connection: Connection, changed: list[Attempt]) -> None:
+    if changed:
+        await connection.execute(
+            q.write_attempts,
+            [a.recipient_id for a in changed],
+            [a.attempt for a in changed],
+            [a.state for a in changed],
+            [a.carrier_message_id for a in changed],
+            [a.carrier_code for a in changed],
+            [a.reason for a in changed],
+            [a.accepted_at for a in changed],
+            [a.unresolved_at for a in changed],
+        )
+
+
+async def _requeue(connection: Connection, refused: list[Proof]) -> None:
+    refused.sort(key=lambda proof: proof.recipient_id)
+    await connection.execute(
+        q.requeue,
+        [proof.recipient_id for proof in refused],
+        [proof.attempt + 1 for proof in refused],
+        [proof.not_before for proof in refused],
+    )
+
+
+def _is_opt_out(proof: Proof) -> bool:
+    return isinstance(proof.evidence, Rejected) and proof.evidence.carrier_code == OPTED_OUT_AT_THE_CARRIER
+
+
+async def _opt_out_at_the_carrier(
+    connection: Connection, attempts: list[Attempt], proofs: Sequence[Proof], outbox: Outbox
+) -> None:
+    rows = await connection.fetch(q.numbers_of, [attempt.recipient_id for attempt in attempts])
+    numbers = {row[0]: row[1] for row in rows}
+    at = {proof.key: proof.at for proof in proofs}
+    words = [
+        Word(
+            opted_out=True,
+            account_id=a.account_id,
+            person_id=a.person_id,
+            number=numbers[a.recipient_id],
+            source=OptOutSource.CARRIER,
+            evidence=OPTED_OUT_AT_THE_CARRIER,
+            actor=SERVICE,
+            caused_by=event_id(a.recipient_id, MessageRejected.__name__, a.attempt),
+            at=at[a.recipient_id, a.attempt],
+        )
+        for a in attempts
+    ]
+    await change_opt_outs(connection, words, outbox)
+
+
+async def sweep(pool: Pool, now: datetime, patience: timedelta) -> bool:
+    """Gives up attempts that were accepted longer ago than `patience` and have no receipt; True when more may be due.
+
+    Reads attempts in the order of their time, each once: an accepted one is given up `patience` after its acceptance.
+    """
+    outbox = Outbox()
+    async with pool.acquire() as connection, connection.transaction():
+        since = await connection.fetchval(q.lock_sweep)
+        if since is None:
+            return False
+        rows = await connection.fetch(q.sweep_step, since, now - patience, SWEEP_ATTEMPTS)
+        ripe = [row for row in rows if row["state"] == State.ACCEPTED and row["accepted_at"] <= now - patience]
+        late = await connection.fetch(q.sweep_late, now - patience, SWEEP_ATTEMPTS)
+        proofs = {
+            (row[0], row[1]): Proof(row[0], row[1], NoReceipt(), row["accepted_at"] + patience) for row in ripe + late
+        }
+        await settle(connection, list(proofs.values()), outbox)
+        swept_until = _swept_until(rows, since, now - patience)
+        await connection.execute(q.swept, swept_until)
+        await outbox.write(connection)
+    return (len(rows) == SWEEP_ATTEMPTS and swept_until > since) or len(late) == SWEEP_ATTEMPTS
+
+
+def _swept_until(rows: Sequence[asyncpg.Record], since: datetime, until: datetime) -> datetime:
+    """Up to the first that is not ripe. A full page may end amid attempts of one instant, which are read again."""
+    ends = [row["attempted_at"] - MICROSECOND for row in rows if _unripe(row, until)]
+    if len(rows) == SWEEP_ATTEMPTS:
+        ends.append(rows[-1]["attempted_at"] - MICROSECOND)
+    return max(since, min([until, *ends]))
+
+
+def _unripe(row: asyncpg.Record, until: datetime) -> bool:
+    return bool(row["state"] == State.OPEN or (row["state"] == State.ACCEPTED and row["accepted_at"] > until))

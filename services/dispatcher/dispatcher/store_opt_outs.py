@@ -1,0 +1,119 @@
+"""Postgres: who has opted out. Changes take a lock that intents share: each intent precedes a change or sees it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from kernel.database import Connection, Pool
+from kernel.outbox import Outbox
+
+from dispatcher import clearance
+from dispatcher.store import q
+from schemas import events as e
+from schemas.identity import event_id
+from schemas.reasons import OptOutSource
+
+FIRST_ID = "00000000-0000-0000-0000-000000000000"
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """Someone says that a person opts out, or in again."""
+
+    opted_out: bool
+    account_id: str
+    person_id: str
+    number: str
+    source: OptOutSource
+    evidence: str
+    actor: str
+    caused_by: str | None
+    at: datetime
+
+
+@dataclass(slots=True)
+class _Standing:
+    in_force: bool = False
+    source: OptOutSource = OptOutSource.UNKNOWN
+    changes: int = 0
+
+
+async def record(pool: Pool, words: Sequence[Word]) -> set[str]:
+    """Puts the words in force, committed on return; answers the persons for whom that changed something."""
+    outbox = Outbox()
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.fetch(q.lock_for_opt_outs)
+        changed = await change_opt_outs(connection, words, outbox)
+        await outbox.write(connection)
+    return changed
+
+
+async def change_opt_outs(connection: Connection, words: Sequence[Word], outbox: Outbox) -> set[str]:
+    """Applies the words in order. The caller's transaction holds `lock_for_opt_outs` and was given it first."""
+    standing = await _standing(connection, {word.person_id for word in words})
+    written: dict[str, tuple[Word, _Standing, str]] = {}
+    for word in words:
+        now = standing.setdefault(word.person_id, _Standing())
+        if not _changes(now, word):
+            continue
+        now.in_force, now.source, now.changes = word.opted_out, word.source, now.changes + 1
+        event = _event(word, now.changes)
+        outbox.add(event)
+        written[word.person_id] = (word, now, event.event_id)
+    if written:
+        await _write(connection, [written[person_id] for person_id in sorted(written)])
+    return set(written)
+
+
+async def _standing(connection: Connection, person_ids: set[str]) -> dict[str, _Standing]:
+    rows = await connection.fetch(q.read_opt_outs, sorted(person_ids))
+    return {row[0]: _Standing(row[1], OptOutSource(row[2]), row[3]) for row in rows}
+
+
+def _changes(now: _Standing, word: Word) -> bool:
+    if word.opted_out:
+        return clearance.opts_out(now.source if now.in_force else None, word.source)
+    return now.in_force and (word.source != OptOutSource.REPLY or clearance.reply_lifts(now.source))
+
+
+def _event(word: Word, ordinal: int) -> e.PersonOptedOut | e.PersonOptedIn:
+    kind = e.PersonOptedOut if word.opted_out else e.PersonOptedIn
+    return kind(
+        event_id=event_id(word.person_id, kind.__name__, ordinal),
+        account_id=word.account_id,
+        person_id=word.person_id,
+        occurred_at=word.at,
+        actor=word.actor,
+        caused_by=word.caused_by,
+        number=word.number,
+        source=word.source,
+        evidence=word.evidence,
+    )
+
+
+async def _write(connection: Connection, rows: list[tuple[Word, _Standing, str]]) -> None:
+    await connection.execute(
+        q.write_opt_outs,
+        [word.person_id for word, _, _ in rows],
+        [word.account_id for word, _, _ in rows],
+        [word.number for word, _, _ in rows],
+        [now.in_force for _, now, _ in rows],
+        [now.source for _, now, _ in rows],
+        [word.evidence for word, _, _ in rows],
+        [word.at for word, _, _ in rows],
+        [word.actor for word, _, _ in rows],
+        [now.changes for _, now, _ in rows],
+        [event for _, _, event in rows],
+    )
+
+
+async def page(pool: Pool, account_id: str, after: str | None, limit: int) -> list[dict[str, Any]]:
+    """The account's opt-outs in force, in the order of person_id."""
+    return [dict(row) for row in await pool.fetch(q.list_opt_outs, account_id, after or FIRST_ID, limit)]
+
+
+async def find(pool: Pool, account_id: str, person_id: str) -> dict[str, Any] | None:
+    """One person the account has known to opt out, now or once (`in_force`)."""
+    row = await pool.fetchrow(q.find_opt_out, account_id, person_id)
+    return None if row is None else dict(row)
