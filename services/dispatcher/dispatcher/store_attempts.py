@@ -161,10 +161,11 @@ async def sweep(pool: Pool, now: datetime, patience: timedelta) -> bool:
 
 def _swept_until(rows: Sequence[asyncpg.Record], since: datetime, until: datetime) -> datetime:
     """Up to the first that is not ripe. A full page may end amid attempts of one instant, which are read again."""
-    ends = [row["attempted_at"] - MICROSECOND for row in rows if _unripe(row, until)]
+    ends: list[datetime] = [row["attempted_at"] - MICROSECOND for row in rows if _unripe(row, until)]
     if len(rows) == SWEEP_ATTEMPTS:
         ends.append(rows[-1]["attempted_at"] - MICROSECOND)
-    return max(since, min([until, *ends]))
+    ends.append(until)
+    return max(since, min(ends))
 
 
 def _unripe(row: asyncpg.Record, until: datetime) -> bool:

@@ -1,0 +1,220 @@
+"""What the tests of the dispatcher see: processes, a campaign and its people, and what became of them."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+import orjson
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from kernel.tokens import Role, User, issue
+
+from schemas.codec import decode, encode, key_of
+from schemas.events import CampaignCreated, Event, MessageReleased
+from schemas.identity import event_id, person_id, recipient_id
+from schemas.topics import TOPIC_OF, TOPICS
+
+SECRET = "a person id secret for tests"
+TOKEN_KEY = "a token key for tests that is long enough"
+ENVIRONMENT = {
+    "TOKEN_KEY": TOKEN_KEY,
+    "PERSON_ID_SECRET": SECRET,
+    "CALLBACK_KEY": "a callback key for tests",
+    "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+    "TWILIO_AUTH_TOKEN": "an auth token for tests",
+}
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+PATIENCE_S = 15.0
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class Process:
+    """One of our programs, with its log; ended by its own pid."""
+
+    def __init__(self, module: str, folder: Path, url: str, environment: dict[str, str]) -> None:
+        self.url = url
+        self._module, self._log, self._environment = (
+            module,
+            folder / f"{module}-{uuid.uuid4().hex[:6]}.log",
+            environment,
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "Process":
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", self._module], env={**os.environ, **self._environment}, stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + PATIENCE_S
+        while not self._answers():
+            assert self._process.poll() is None and time.monotonic() < deadline, self.log()
+            time.sleep(0.05)
+        return self
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/healthz", timeout=1):
+                return True
+        except OSError:
+            return False
+
+    def log(self) -> str:
+        return self._log.read_text()[-4000:]
+
+    def send(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        if self._process is None:
+            return 0
+        self._process.send_signal(signal.SIGCONT)
+        self._process.send_signal(number)
+        code = self._process.wait(30)
+        self._process = None
+        return code
+
+
+class Stack:
+    """What a test sees: the log, the carrier, the dispatcher's face, and its process."""
+
+    def __init__(self, folder: Path, database_url: str, bootstrap: str) -> None:
+        self.folder, self.database_url, self.bootstrap = folder, database_url, bootstrap
+        carrier_port, port = free_port(), free_port()
+        self.ports = {"CARRIER_PORT": str(carrier_port), "DISPATCHER_PORT": str(port)}
+        self.carrier_url, self.url = f"http://127.0.0.1:{carrier_port}", f"http://127.0.0.1:{port}"
+        environment = {**ENVIRONMENT, **self.ports, "SIMULATOR_DATA": str(folder / "simulator")}
+        self.carrier = Process("simulator", folder, self.carrier_url, environment)
+        self.dispatcher = self.a_dispatcher(port)
+
+    def a_dispatcher(self, port: int, **environment: str) -> Process:
+        """Another process of the service, with the first one's public URL unless it says otherwise."""
+        settings = {"DATABASE_URL": self.database_url, "KAFKA_BOOTSTRAP": self.bootstrap, "PUBLIC_URL": self.url}
+        own = {**ENVIRONMENT, **self.ports, **settings, "DISPATCHER_PORT": str(port), **environment}
+        return Process("dispatcher", self.folder, f"http://127.0.0.1:{port}", own)
+
+
+class World:
+    """One test's campaign, with what happened to its recipients."""
+
+    def __init__(self, stack: Stack, http: aiohttp.ClientSession, database: asyncpg.Connection) -> None:
+        self.stack, self.http, self.database = stack, http, database
+        self.account_id, self.campaign_id = str(uuid.uuid4()), str(uuid.uuid4())
+        self.sender = f"+1202777{uuid.uuid4().int % 10_000:04d}"
+        self._numbers = iter(range(uuid.uuid4().int % 700 + 100, 1000))
+        self.tokens = {role: issue(TOKEN_KEY, User(self.account_id, f"the {role}", role, role), "t") for role in Role}
+
+    def number(self) -> str:
+        """A number of nobody's; its ending has no habits."""
+        return f"+1{next(self._numbers)}555{uuid.uuid4().int % 9000 + 1000}"
+
+    def rid(self, number: str) -> str:
+        return recipient_id(self.campaign_id, number)
+
+    def person(self, number: str) -> str:
+        return person_id(SECRET, self.account_id, number)
+
+    def created(self) -> CampaignCreated:
+        return CampaignCreated(
+            event_id=event_id(self.campaign_id, "CampaignCreated"), account_id=self.account_id,
+            campaign_id=self.campaign_id, occurred_at=NOON, actor="u", caused_by=None, name="n", text="t",
+            scheduled_for=None, sender=self.sender,
+        )  # fmt: skip
+
+    def released(self, number: str, text: str = "Hello, this is a text") -> MessageReleased:
+        rid = self.rid(number)
+        return MessageReleased(
+            event_id=event_id(rid, "MessageReleased"), account_id=self.account_id, campaign_id=self.campaign_id,
+            recipient_id=rid, person_id=self.person(number), occurred_at=NOON, actor="scheduler",
+            caused_by=event_id(rid, "RecipientProcessed"), due_at=NOON, scheduled_for=None, number=number, text=text,
+            sender=self.sender,
+        )  # fmt: skip
+
+    async def publish(self, *events: Event) -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=self.stack.bootstrap, enable_idempotence=True, acks="all")
+        await producer.start()
+        try:
+            for event in events:
+                await producer.send(TOPIC_OF[type(event)].name, encode(event), key_of(event))
+            await producer.flush()
+        finally:
+            await producer.stop()
+
+    async def log(self, *topics: str) -> list[Any]:
+        """This campaign's and account's events in these topics, in order within a key."""
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.stack.bootstrap, enable_auto_commit=False)
+        await consumer.start()
+        try:
+            partitions = [TopicPartition(t, p) for t in topics for p in range(TOPICS[t].partitions_local)]
+            ends = await consumer.end_offsets(partitions)
+            consumer.assign(partitions)
+            await consumer.seek_to_beginning()
+            events: list[Any] = []
+            while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    events += [decode(record.value) for record in records]
+            return [event for event in events if event.account_id == self.account_id]
+        finally:
+            await consumer.stop()
+
+    async def told(self, *numbers: str, until: str = "") -> list[list[str]]:
+        """What `dispatches` and `receipts` say of each number; `until` waits for an event of that name for each."""
+        found: list[list[str]] = []
+
+        async def all_there() -> bool:
+            events = await self.log("dispatches", "receipts")
+            found[:] = [[type(e).__name__ for e in events if e.recipient_id == self.rid(n)] for n in numbers]
+            return all(until in names or not until for names in found)
+
+        await eventually(all_there, lambda: f"{until} in {found}")
+        return found
+
+    async def ledger(self, *numbers: str) -> list[dict[str, Any]]:
+        async with self.http.get(f"{self.stack.carrier_url}/simulator/ledger") as answer:
+            lines = [orjson.loads(line) for line in (await answer.read()).splitlines()]
+        return [line for line in lines if line["to"] in numbers]
+
+    async def posts(self, number: str) -> int:
+        return len(await self.ledger(number))
+
+    async def faults(self, **faults: Any) -> None:
+        async with self.http.put(f"{self.stack.carrier_url}/simulator/faults", json=faults) as answer:
+            assert answer.status == 200, await answer.text()
+
+    async def replies(self, number: str, body: str, **more: str) -> int:
+        reply = {"from": number, "to": self.sender, "body": body, **more}
+        async with self.http.post(f"{self.stack.carrier_url}/simulator/inbound", json=reply) as answer:
+            return answer.status
+
+    async def call(
+        self, method: str, path: str, role: Role | None = Role.MANAGER, **request: Any
+    ) -> tuple[int, dict[str, Any]]:
+        headers = {"Authorization": f"Bearer {self.tokens[role]}"} if role else {}
+        async with self.http.request(method, f"{self.stack.url}/api/v1{path}", headers=headers, **request) as answer:
+            return answer.status, orjson.loads(await answer.read())
+
+
+async def eventually(
+    condition: Callable[[], Awaitable[bool]], what: Callable[[], str], patience_s: float = PATIENCE_S
+) -> None:
+    deadline = time.monotonic() + patience_s
+    while not await condition():
+        assert time.monotonic() < deadline, f"not within {patience_s} s: {what()}"
+        await asyncio.sleep(0.1)
