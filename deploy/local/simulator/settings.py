@@ -1,0 +1,74 @@
+"""The environment, read once at start into a frozen, validated object."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+class SettingsError(Exception):
+    """One line per wrong setting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    port: int
+    data: Path
+    account_sid: str
+    auth_token: str = field(repr=False)
+    public_url: str
+    sent_callbacks: bool
+
+    @property
+    def inbound_url(self) -> str:
+        return f"{self.public_url}/webhooks/twilio/inbound"
+
+
+def read(environ: Mapping[str, str]) -> Settings:
+    wrong: list[str] = []
+    settings = Settings(
+        port=_port(environ, "CARRIER_PORT", 8010, wrong),
+        data=Path(environ.get("SIMULATOR_DATA") or ".handsent/simulator"),
+        account_sid=_secret(environ, "TWILIO_ACCOUNT_SID", wrong),
+        auth_token=_secret(environ, "TWILIO_AUTH_TOKEN", wrong),
+        public_url=_public_url(environ, wrong),
+        sent_callbacks=_switch(environ, "SIMULATOR_SENT_CALLBACKS", wrong),
+    )
+    if wrong:
+        raise SettingsError("\n".join(wrong))
+    return settings
+
+
+def _port(environ: Mapping[str, str], name: str, default: int, wrong: list[str]) -> int:
+    value = environ.get(name) or str(default)
+    if value.isascii() and value.isdigit() and 0 < int(value) < 65536:
+        return int(value)
+    wrong.append(f"{name} must be a port, 1 to 65535")
+    return default
+
+
+def _secret(environ: Mapping[str, str], name: str, wrong: list[str]) -> str:
+    value, file = environ.get(name, ""), environ.get(f"{name}_FILE")
+    if not value and file:
+        try:
+            value = Path(file).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            wrong.append(f"{name}_FILE cannot be read: {type(error).__name__}")
+            return ""
+    if not value:
+        wrong.append(f"{name} (or {name}_FILE) is not set")
+    return value
+
+
+def _public_url(environ: Mapping[str, str], wrong: list[str]) -> str:
+    dispatcher = _port(environ, "DISPATCHER_PORT", 8001, wrong)
+    value = (environ.get("PUBLIC_URL") or f"http://127.0.0.1:{dispatcher}").rstrip("/")
+    if not value.startswith(("http://", "https://")):
+        wrong.append("PUBLIC_URL must begin with http:// or https://")
+    return value
+
+
+def _switch(environ: Mapping[str, str], name: str, wrong: list[str]) -> bool:
+    value = environ.get(name) or "1"
+    if value not in ("0", "1"):
+        wrong.append(f"{name} must be 0 or 1")
+    return value == "1"
