@@ -65,6 +65,9 @@ class Health:
         self._watcher = kafka.Watcher(bootstrap)
         self._ends: tuple[float, dict[Position, int]] = (-CACHE_S, {})
 
+    async def close(self) -> None:
+        await self._watcher.stop()
+
     async def ready(self) -> dict[str, Any]:
         """Raises when Postgres does not answer."""
         async with asyncio.timeout(PATIENCE_S):

@@ -29,7 +29,12 @@ POLL_S = 0.1  # for rows that other processes of the service wrote; our own wake
 ELECTION_POLL_S = 1.0
 FROZEN_AFTER = "5s"  # Postgres ends the session of a leader that says nothing for so long
 
-OLDEST = "SELECT seq, topic, events FROM outbox ORDER BY seq LIMIT $1"
+# The oldest rows up to a number and a size: an import's backlog must not hold a SEND or the clock up for seconds.
+OLDEST = """
+SELECT seq, topic, events FROM (
+    SELECT seq, topic, events, sum(octet_length(events)) OVER (ORDER BY seq) - octet_length(events) AS before FROM (
+        SELECT seq, topic, events FROM outbox WHERE topic = coalesce($2, topic) ORDER BY seq LIMIT $1) oldest) sized
+ WHERE before < 2000000 ORDER BY seq"""
 SESSION_PING_S = 1.0
 
 KeyValue = tuple[bytes | None, bytes]
@@ -87,7 +92,7 @@ class Relay:
             moved = await leader.move()
             if self._on_round is not None:
                 await self._on_round(leader)
-            if moved < ROWS_PER_ROUND:
+            if not moved:
                 await self._wait()
 
     async def _wait(self) -> None:
@@ -105,9 +110,9 @@ class Leader:
     def __init__(self, connection: asyncpg.Connection, producer: AIOKafkaProducer) -> None:
         self.connection, self.producer = connection, producer
 
-    async def move(self) -> int:
-        """Produces the oldest rows, awaits every acknowledgement, then deletes them; returns how many rows."""
-        rows = await self.connection.fetch(OLDEST, ROWS_PER_ROUND)
+    async def move(self, topic: str | None = None) -> int:
+        """Produces the oldest rows (of one topic), awaits every acknowledgement, deletes them; returns how many."""
+        rows = await self.connection.fetch(OLDEST, ROWS_PER_ROUND, topic)
         if rows:
             records: dict[str, list[KeyValue]] = defaultdict(list)
             for row in rows:

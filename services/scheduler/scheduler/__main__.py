@@ -36,6 +36,8 @@ async def main(stop: runner.Stop) -> None:
         relay.run(),
         scheduler.run(),
     )
+    await probes.close()
+    await pool.close()
 
 
 if __name__ == "__main__":

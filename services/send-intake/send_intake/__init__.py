@@ -1,0 +1,1 @@
+"""The write side: campaigns, lists, presses of SEND, END, and the clock everybody goes by."""

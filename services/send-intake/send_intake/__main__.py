@@ -1,0 +1,49 @@
+"""send-intake: people -> campaigns · recipients · processed · clock."""
+
+import asyncio
+from typing import Any
+
+from kernel import database, health, kafka, log, runner
+from kernel.relay import Relay
+from kernel.settings import load
+
+from send_intake.api import build_api
+from send_intake.settings import Settings
+from send_intake.store_clock import CAMPAIGNS, Clock
+from send_intake.store_presses import Presses
+
+SERVICE = "send-intake"
+SCHEMA = "send_intake"
+
+
+async def main(stop: runner.Stop) -> None:
+    settings = load(Settings)
+    log.configure(SERVICE, settings.log_level)
+    await database.migrate(settings.database_url, SCHEMA, SCHEMA)
+    pool = await database.open_pool(settings.database_url, SCHEMA, max_size=16)
+    _, partitions = await kafka.when_there(settings.kafka_bootstrap, [CAMPAIGNS])
+    wake_relay = asyncio.Event()
+    watcher = kafka.Watcher(settings.kafka_bootstrap)
+    clock = Clock(watcher, partitions[CAMPAIGNS], settings.clock_interval_ms)
+    relay = Relay(settings.database_url, SCHEMA, settings.kafka_bootstrap, wake_relay, on_round=clock.tick)
+    presses = Presses(pool, wake_relay)
+    probes = health.Health(pool, health.Inputs(()), settings.kafka_bootstrap, also=lambda: _figures(relay))
+    api = build_api(pool, settings, presses, wake_relay, probes.ready, probes.status)
+    await runner.together(
+        stop,
+        runner.serve(api, settings.bind_host, settings.intake_port),
+        relay.run(),
+        presses.run(),
+    )
+    await api.state.forwarder.close()
+    await probes.close()
+    await watcher.stop()
+    await pool.close()
+
+
+async def _figures(relay: Relay) -> dict[str, Any]:
+    return {"relay_leads": relay.leading}
+
+
+if __name__ == "__main__":
+    runner.run(main)

@@ -1,0 +1,145 @@
+"""What a press of SEND leads to, and the facts that creating, importing, pressing and ending become."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from schemas.events import CampaignCreated, CampaignEnded, RecipientAdded, RecipientProcessed
+from schemas.identity import event_id
+from send_intake.template import Template
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """What never changes of a campaign."""
+
+    campaign_id: str
+    account_id: str
+    template: Template
+    scheduled_for: datetime | None
+    sender: str
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """A user's press of SEND on a recipient of a campaign of their account."""
+
+    recipient_id: str
+    campaign: Campaign
+    user_id: str
+
+
+class Refused(StrEnum):
+    """Why a press changes nothing. The value is the stable code."""
+
+    NOT_FOUND = "not_found"
+    CAMPAIGN_ENDED = "campaign_ended"
+    NOT_SENDING = "not_sending"
+
+
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """The answer to a press: the first press of the recipient, this one or an earlier one."""
+
+    recipient_id: str
+    processed_at: datetime
+    processed_by: str
+    due_at: datetime
+    first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How matters stand for a recipient when a press has changed nothing."""
+
+    processed: Processed | None
+    ended: bool
+    sending: bool
+
+
+def refuse(standing: Standing | None) -> Processed | Refused:
+    """Why the press changed nothing, in this order: unknown, already processed, ended, not sending."""
+    if standing is None:
+        return Refused.NOT_FOUND
+    if standing.processed is not None:
+        return standing.processed
+    return Refused.CAMPAIGN_ENDED if standing.ended else Refused.NOT_SENDING
+
+
+def processed_event(
+    press: Press, person_id: str, number: str, columns: dict[str, str], processed_at: datetime, due_at: datetime
+) -> RecipientProcessed:
+    """The press as a fact, with the text as this person gets it."""
+    return RecipientProcessed(
+        event_id=event_id(press.recipient_id, "RecipientProcessed"),
+        account_id=press.campaign.account_id,
+        campaign_id=press.campaign.campaign_id,
+        recipient_id=press.recipient_id,
+        person_id=person_id,
+        occurred_at=processed_at,
+        actor=press.user_id,
+        caused_by=None,
+        processed_at=processed_at,
+        processed_by=press.user_id,
+        due_at=due_at,
+        scheduled_for=press.campaign.scheduled_for,
+        number=number,
+        text=press.campaign.template.render(columns),
+        sender=press.campaign.sender,
+    )
+
+
+def created_event(campaign: Campaign, name: str, text: str, user_id: str, at: datetime) -> CampaignCreated:
+    return CampaignCreated(
+        event_id=event_id(campaign.campaign_id, "CampaignCreated"),
+        account_id=campaign.account_id,
+        campaign_id=campaign.campaign_id,
+        occurred_at=at,
+        actor=user_id,
+        caused_by=None,
+        name=name,
+        text=text,
+        scheduled_for=campaign.scheduled_for,
+        sender=campaign.sender,
+    )
+
+
+def ended_event(campaign: Campaign, user_id: str, ended_at: datetime) -> CampaignEnded:
+    return CampaignEnded(
+        event_id=event_id(campaign.campaign_id, "CampaignEnded"),
+        account_id=campaign.account_id,
+        campaign_id=campaign.campaign_id,
+        occurred_at=ended_at,
+        actor=user_id,
+        caused_by=None,
+        ended_at=ended_at,
+        ended_by=user_id,
+        scheduled_for=campaign.scheduled_for,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NewRecipient:
+    """A row of a list on its way in."""
+
+    recipient_id: str
+    person_id: str
+    position: int
+    number: str
+    columns: dict[str, str]
+
+
+def added_event(campaign: Campaign, new: NewRecipient, user_id: str, at: datetime) -> RecipientAdded:
+    return RecipientAdded(
+        event_id=event_id(new.recipient_id, "RecipientAdded"),
+        account_id=campaign.account_id,
+        campaign_id=campaign.campaign_id,
+        recipient_id=new.recipient_id,
+        person_id=new.person_id,
+        occurred_at=at,
+        actor=user_id,
+        caused_by=None,
+        position=new.position,
+        number=new.number,
+        columns=new.columns,
+    )

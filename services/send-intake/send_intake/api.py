@@ -1,0 +1,27 @@
+"""The write API, put together."""
+
+import asyncio
+
+from fastapi import FastAPI
+from kernel.database import Pool
+from kernel.web import Probe, create_api
+
+from send_intake import api_campaigns, api_forward, api_pages, api_recipients, api_sending
+from send_intake.settings import Settings
+from send_intake.store_presses import Presses
+
+
+def build_api(
+    pool: Pool, settings: Settings, presses: Presses, wake_relay: asyncio.Event, ready: Probe, status: Probe
+) -> FastAPI:
+    """The app; its state carries what the endpoints need."""
+    api = create_api("Handsent send-intake", settings.token_key, ready, status, uploads=("/recipients", "/import"))
+    api.state.pool, api.state.settings = pool, settings
+    api.state.presses, api.state.wake_relay = presses, wake_relay
+    api.state.campaigns = {}
+    api.state.forwarder = api_forward.Forwarder(settings.projections_url, settings.dispatcher_url)
+    for part in (api_campaigns.router, api_campaigns.below, api_recipients.router, api_sending.router):
+        api.include_router(part, prefix="/api/v1")
+    api.include_router(api_forward.router)
+    api.include_router(api_pages.router)
+    return api

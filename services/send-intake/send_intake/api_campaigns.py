@@ -1,0 +1,179 @@
+"""Campaigns: create, list, look at, end."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from kernel.database import Row
+from kernel.tokens import Role
+from kernel.web import EVERYBODY, Guarded, Problem, json_response, needs, user_of
+from pydantic import BaseModel, ConfigDict, Field
+
+from send_intake import store
+from send_intake.api_forward import Forwarder
+from send_intake.request import Refusal, read_campaign
+
+PLAIN = ("name", "text", "scheduled_for", "sender", "recipients", "created_at", "created_by", "ended_at", "ended_by")
+
+MANAGER = needs(Role.MANAGER)
+PLAIN = ("name", "text", "scheduled_for", "sender", "recipients", "created_at", "created_by", "ended_at", "ended_by")
+
+
+class OfCampaign(Guarded):
+    """A route below a campaign: 401, then 404 for what is not the account's, then the role, then the body."""
+
+    async def before_role(self, request: Request) -> None:
+        request.state.campaign = await campaign_row(request, request.path_params["campaign_id"])
+
+
+router = APIRouter(route_class=Guarded, tags=["campaigns"])
+below = APIRouter(route_class=OfCampaign, tags=["campaigns"])
+
+
+class CampaignAsked(BaseModel):
+    """A campaign to create. `scheduled_for` is RFC 3339 with an offset; `sender` defaults to the account's number."""
+
+    name: str
+    text: str
+    scheduled_for: str | None = None
+    sender: str | None = None
+
+
+class Campaign(BaseModel):
+    """A campaign as it stands; `sending` are the users who send it now."""
+
+    campaign_id: str
+    name: str
+    text: str
+    state: Literal["current", "completed"]
+    scheduled_for: datetime | None
+    sender: str
+    recipients: int
+    created_at: datetime
+    created_by: str
+    ended_at: datetime | None
+    ended_by: str | None
+    sending: list[str]
+
+
+class Campaigns(BaseModel):
+    campaigns: list[Campaign]
+
+
+class EndAsked(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    confirm: str = Field(description="Exactly END.")
+
+
+class Ended(BaseModel):
+    campaign_id: str
+    state: Literal["completed"]
+    ended_at: datetime
+    ended_by: str
+
+
+class EndPreview(BaseModel):
+    """What an END now would do. `would_drop`: SENT and waiting for T; `still_going`: SENT and still to be texted."""
+
+    unprocessed: int
+    would_drop: int
+    still_going: int
+    already_sent: int
+
+
+@router.post("/campaigns", status_code=201, response_model=Campaign, openapi_extra=MANAGER)
+async def create(request: Request, asked: CampaignAsked) -> Response:
+    """Creates a campaign."""
+    state, user = request.app.state, user_of(request)
+    now = await store.time(state.pool)
+    region = state.settings.default_region
+    campaign = read_campaign(asked.name, asked.text, asked.scheduled_for, asked.sender, now, region)
+    if isinstance(campaign, Refusal):
+        raise Problem(422, campaign.code, campaign.detail)
+    try:
+        campaign_id = await store.create_campaign(state.pool, user.account_id, user.user_id, *campaign)
+    except store.ForeignSender:
+        raise Problem(422, "foreign_sender", "The sender number belongs to another account.") from None
+    state.wake_relay.set()
+    return json_response(described(await campaign_row(request, campaign_id)), 201)
+
+
+@router.get("/campaigns", response_model=Campaigns, openapi_extra=needs(*EVERYBODY))
+async def list_(request: Request, state: Literal["current", "completed"] | None = None) -> Response:
+    """The account's campaigns, newest first; without `state`, all of them."""
+    completed = None if state is None else state == "completed"
+    rows = await store.campaign_rows(request.app.state.pool, user_of(request).account_id, completed)
+    return json_response({"campaigns": [described(row) for row in rows]})
+
+
+@below.get("/campaigns/{campaign_id}", response_model=Campaign, openapi_extra=needs(*EVERYBODY))
+async def details(request: Request, campaign_id: str) -> Response:
+    """One campaign."""
+    return json_response(described(request.state.campaign))
+
+
+@below.post("/campaigns/{campaign_id}/end", response_model=Ended, openapi_extra=MANAGER)
+async def end(request: Request, campaign_id: str, asked: EndAsked) -> Response:
+    """Ends a campaign: before its scheduled time nobody is texted, else everyone SENT before the end still is."""
+    state = request.app.state
+    row = request.state.campaign
+    if asked.confirm != "END":
+        raise Problem(422, "confirm_required", "To end the campaign, confirm with exactly END.")
+    await store.end_campaign(state.pool, store.campaign_of(row), user_of(request).user_id)
+    state.wake_relay.set()
+    row = await campaign_row(request, campaign_id)
+    return json_response(
+        {
+            "campaign_id": row["id"],
+            "state": "completed",
+            "ended_at": row["ended_at"],
+            "ended_by": row["ended_by"],
+        }
+    )
+
+
+@below.get("/campaigns/{campaign_id}/end-preview", response_model=EndPreview, openapi_extra=MANAGER)
+async def end_preview(request: Request, campaign_id: str) -> Response:
+    """What an END now would do."""
+    row = request.state.campaign
+    counts = await store.pressed(request.app.state.pool, row["id"])
+    forwarder: Forwarder = request.app.state.forwarder
+    progress = await forwarder.progress(request, row["id"]) if counts["processed"] else {}
+    sent, suppressed = progress.get("sent", 0), progress.get("suppressed", 0)
+    dropped, would_drop = progress.get("dropped", 0), counts["waiting_for_t"]
+    return json_response(
+        {
+            "unprocessed": counts["unprocessed"],
+            "would_drop": would_drop,
+            "still_going": max(0, counts["processed"] - would_drop - sent - suppressed - dropped),
+            "already_sent": sent,
+        }
+    )
+
+
+async def campaign_row(request: Request, campaign_id: str) -> Row:
+    """The campaign of the caller's account. Raises Problem 404, also for another account's and for no id at all."""
+    row = None
+    if is_uuid(campaign_id):
+        row = await store.campaign_row(request.app.state.pool, user_of(request).account_id, campaign_id)
+    if row is None:
+        raise Problem(404, "not_found", "There is no such campaign.")
+    return row
+
+
+def is_uuid(text: str) -> bool:
+    try:
+        return len(text) == 36 and bool(UUID(text))
+    except ValueError:
+        return False
+
+
+def described(row: Row) -> dict[str, Any]:
+    return {
+        "campaign_id": row["id"],
+        "state": "current" if row["ended_at"] is None else "completed",
+        **{name: row[name] for name in PLAIN},
+        "sending": list(row["sending"]),
+    }

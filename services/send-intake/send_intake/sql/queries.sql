@@ -1,0 +1,194 @@
+-- name: lock_campaigns_shared
+-- SEND and import hold the campaign shared: each is wholly before or wholly after its END. Ids come sorted.
+SELECT pg_advisory_xact_lock_shared(hashtextextended(id, 1)) FROM unnest($1::text[]) id;
+
+-- name: lock_campaign
+-- END holds the campaign exclusively.
+SELECT pg_advisory_xact_lock(hashtextextended($1::text, 1));
+
+-- name: lock_clock_shared
+-- END holds the clock shared while it reads its time and commits.
+SELECT pg_advisory_xact_lock_shared(hashtextextended('handsent.clock', 2));
+
+-- name: lock_clock
+-- The clock is read while no END is between its reading and its commit.
+SELECT pg_advisory_xact_lock(hashtextextended('handsent.clock', 2));
+
+-- name: tick
+-- The next reading; never back, never the same.
+UPDATE clock SET at = greatest(clock_timestamp(), at + interval '1 microsecond') RETURNING at;
+
+-- name: now
+-- The time, not before the published clock.
+SELECT greatest(clock_timestamp(), at + interval '1 microsecond') FROM clock;
+
+-- name: send
+-- The presses of a batch, each once. Rows are locked in id order, or two batches with the same ids would deadlock.
+WITH t AS MATERIALIZED (
+    SELECT greatest(clock_timestamp(), at + interval '1 microsecond') AS now FROM clock
+), i AS (
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) i(recipient_id, campaign_id, user_id)
+), l AS MATERIALIZED (
+    SELECT recipient_id FROM recipients WHERE recipient_id = ANY ($1) ORDER BY recipient_id FOR UPDATE
+)
+UPDATE recipients r
+   SET processed_at = t.now, processed_by = i.user_id::text,
+       due_at = CASE WHEN c.scheduled_for > t.now THEN c.scheduled_for ELSE t.now END
+  FROM t, i, l, campaigns c, sendings s
+ WHERE r.recipient_id = l.recipient_id AND l.recipient_id = i.recipient_id
+   AND r.campaign_id = i.campaign_id AND c.campaign_id = i.campaign_id AND c.ended_at IS NULL
+   AND s.user_id = i.user_id AND s.campaign_id = i.campaign_id
+   AND r.processed_at IS NULL
+RETURNING r.recipient_id::text, r.person_id::text, r.number, r.columns, r.processed_at, r.due_at;
+
+-- name: standing
+-- How matters stand for presses that changed nothing.
+SELECT i.recipient_id::text, i.user_id::text, r.processed_at, r.processed_by, r.due_at,
+       c.ended_at IS NOT NULL AS ended, s.user_id IS NOT NULL AS sending
+  FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) i(recipient_id, campaign_id, user_id)
+  JOIN recipients r ON r.recipient_id = i.recipient_id AND r.campaign_id = i.campaign_id
+  JOIN campaigns c ON c.campaign_id = i.campaign_id
+  LEFT JOIN sendings s ON s.user_id = i.user_id AND s.campaign_id = i.campaign_id;
+
+-- name: reach
+-- Remembers the first SEND at or after T of scheduled campaigns.
+UPDATE campaigns SET reached_at = $2 WHERE campaign_id = ANY (ARRAY(
+    SELECT campaign_id FROM campaigns WHERE campaign_id = ANY ($1) AND reached_at IS NULL AND scheduled_for <= $2
+     ORDER BY campaign_id FOR UPDATE));
+
+-- name: end_campaign
+-- The END, once.
+UPDATE campaigns
+   SET ended_at = greatest(clock_timestamp(), (SELECT at FROM clock) + interval '1 microsecond',
+                           reached_at + interval '1 microsecond'),
+       ended_by = $2
+ WHERE campaign_id = $1 AND ended_at IS NULL
+RETURNING ended_at;
+
+-- name: free_everyone
+-- END frees its senders.
+WITH s AS (DELETE FROM sendings WHERE campaign_id = $1) DELETE FROM claims WHERE campaign_id = $1;
+
+-- name: create_campaign
+-- A new campaign.
+INSERT INTO campaigns (campaign_id, account_id, name, text, scheduled_for, sender, created_at, created_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
+
+-- name: campaign
+-- One campaign of an account, with who is sending it.
+SELECT c.*, c.campaign_id::text AS id, c.account_id::text AS account,
+       ARRAY(SELECT u.name FROM sendings s JOIN users u USING (user_id)
+              WHERE s.campaign_id = c.campaign_id ORDER BY 1) AS sending
+  FROM campaigns c WHERE c.campaign_id = $1 AND c.account_id = $2;
+
+-- name: campaigns
+-- The current or the completed campaigns of an account, newest first.
+SELECT c.*, c.campaign_id::text AS id, c.account_id::text AS account,
+       ARRAY(SELECT u.name FROM sendings s JOIN users u USING (user_id)
+              WHERE s.campaign_id = c.campaign_id ORDER BY 1) AS sending
+  FROM campaigns c
+ WHERE c.account_id = $1 AND ($2::bool IS NULL OR (c.ended_at IS NOT NULL) = $2)
+ ORDER BY c.created_at DESC, c.campaign_id;
+
+-- name: claim_sender
+-- The number becomes the account's unless it is another's; answers whose it is.
+WITH mine AS (
+    INSERT INTO senders (number, account_id) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING account_id
+)
+SELECT account_id::text FROM mine UNION ALL SELECT account_id::text FROM senders WHERE number = $1;
+
+-- name: take_positions
+-- Places in the list for the next rows, and whether the campaign still takes any.
+UPDATE campaigns SET next_position = next_position + $2
+ WHERE campaign_id = $1 AND ended_at IS NULL
+RETURNING next_position - $2;
+
+-- name: add_recipients
+-- New recipients; a number that is already in the list is nothing. Ids come sorted.
+INSERT INTO recipients (recipient_id, campaign_id, position, person_id, number, columns)
+SELECT r.recipient_id, $1, r.position, r.person_id, r.number, r.columns
+  FROM unnest($2::uuid[], $3::bigint[], $4::uuid[], $5::text[], $6::text[])
+       r(recipient_id, position, person_id, number, columns)
+ON CONFLICT (recipient_id) DO NOTHING
+RETURNING recipient_id::text;
+
+-- name: count_recipients
+-- The campaign has more of them.
+UPDATE campaigns SET recipients = recipients + $2 WHERE campaign_id = $1;
+
+-- name: start_sending
+-- The user starts, unless another campaign holds them.
+INSERT INTO sendings (user_id, campaign_id) VALUES ($1, $2)
+ON CONFLICT (user_id) DO UPDATE SET campaign_id = $2, since = clock_timestamp()
+ WHERE $3 OR sendings.campaign_id = $2
+RETURNING since;
+
+-- name: sending_of
+-- The campaign that holds a user.
+SELECT s.campaign_id::text AS campaign_id, c.name FROM sendings s JOIN campaigns c USING (campaign_id) WHERE s.user_id = $1;
+
+-- name: stop_sending
+-- The user stops; their rows go back.
+WITH s AS (DELETE FROM sendings WHERE user_id = $1 AND campaign_id = $2)
+DELETE FROM claims WHERE user_id = $1 AND campaign_id = $2;
+
+-- name: drop_other_claims
+-- A user who moved over gives the rows of other campaigns back.
+DELETE FROM claims WHERE user_id = $1 AND campaign_id <> $2;
+
+-- name: own_claims
+-- The rows a user already holds and has not pressed, prolonged.
+UPDATE claims k SET until = clock_timestamp() + make_interval(secs => $4)
+  FROM recipients r
+ WHERE k.user_id = $1 AND k.campaign_id = $2 AND k.until > clock_timestamp()
+   AND r.recipient_id = k.recipient_id AND r.processed_at IS NULL
+   AND k.recipient_id = ANY (ARRAY(
+        SELECT k2.recipient_id FROM claims k2 JOIN recipients r2 USING (recipient_id)
+         WHERE k2.user_id = $1 AND k2.campaign_id = $2 AND r2.processed_at IS NULL ORDER BY r2.position LIMIT $3))
+RETURNING r.recipient_id::text, r.position, r.number, r.columns;
+
+-- name: claim_more
+-- The next rows nobody holds; users who ask at the same time skip each other's.
+WITH free AS (
+    SELECT r.recipient_id, r.position, r.number, r.columns FROM recipients r
+     WHERE r.campaign_id = $2 AND r.processed_at IS NULL
+       AND NOT EXISTS (SELECT FROM claims k WHERE k.recipient_id = r.recipient_id AND k.until > clock_timestamp())
+     ORDER BY r.position LIMIT $3 FOR UPDATE OF r SKIP LOCKED
+), claimed AS (
+    INSERT INTO claims (recipient_id, campaign_id, user_id, until)
+    SELECT recipient_id, $2, $1, clock_timestamp() + make_interval(secs => $4) FROM free
+    ON CONFLICT (recipient_id) DO UPDATE SET user_id = $1, until = excluded.until WHERE claims.until <= clock_timestamp()
+    RETURNING recipient_id
+)
+SELECT f.recipient_id::text, f.position, f.number, f.columns FROM free f JOIN claimed USING (recipient_id);
+
+-- name: release_claims
+-- Pressed rows need no claim.
+DELETE FROM claims WHERE recipient_id = ANY ($1);
+
+-- name: pressed
+-- How many of a campaign's recipients were SENT.
+SELECT count(*) FILTER (WHERE processed_at IS NULL) AS unprocessed,
+       count(*) FILTER (WHERE processed_at IS NOT NULL) AS processed,
+       count(*) FILTER (WHERE due_at > greatest(clock_timestamp(), (SELECT at FROM clock))) AS waiting_for_t
+  FROM recipients WHERE campaign_id = $1;
+
+-- name: add_account
+-- A tenant with a number of its own; an existing one as it is.
+INSERT INTO accounts (account_id, name, sender)
+SELECT $1, $2, '+1' || nextval('sender_numbers') WHERE NOT EXISTS (SELECT FROM accounts WHERE name = $2)
+ON CONFLICT DO NOTHING;
+
+-- name: account
+-- A tenant by name.
+SELECT account_id::text, sender FROM accounts WHERE name = $1;
+
+-- name: account_sender
+-- The number an account sends from when a campaign names none.
+SELECT sender FROM accounts WHERE account_id = $1;
+
+-- name: add_user
+-- A user; one who exists gets the role.
+INSERT INTO users (user_id, account_id, name, role) VALUES ($1, $2, $3, $4)
+ON CONFLICT (account_id, name) DO UPDATE SET role = excluded.role
+RETURNING user_id::text;

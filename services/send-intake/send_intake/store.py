@@ -1,0 +1,133 @@
+"""Campaigns and their lists in Postgres."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+from uuid import uuid4
+
+import orjson
+from kernel.database import Connection, Pool, Row, load_queries
+from kernel.outbox import Outbox
+
+from schemas.identity import person_id, recipient_id
+from send_intake.admission import Campaign, NewRecipient, added_event, created_event, ended_event
+from send_intake.import_ import Row as ListRow
+from send_intake.template import Template, parse
+
+q = load_queries("send_intake")
+
+
+class Ended(Exception):
+    """The campaign takes no more recipients."""
+
+
+class ForeignSender(Exception):
+    """The sender number belongs to another account."""
+
+
+async def campaign_row(source: Pool | Connection, account_id: str, campaign_id: str) -> Row | None:
+    return await source.fetchrow(q.campaign, campaign_id, account_id)
+
+
+async def campaign_rows(pool: Pool, account_id: str, completed: bool | None) -> list[Row]:
+    return list(await pool.fetch(q.campaigns, account_id, completed))
+
+
+def campaign_of(row: Row) -> Campaign:
+    return Campaign(row["id"], row["account"], _template(row["text"]), row["scheduled_for"], row["sender"])
+
+
+async def time(source: Pool | Connection) -> datetime:
+    """The clock everybody goes by."""
+    now: datetime = await source.fetchval(q.now)
+    return now
+
+
+async def create_campaign(
+    pool: Pool, account_id: str, user_id: str, name: str, text: str, scheduled_for: datetime | None, sender: str | None
+) -> str:
+    """Raises ForeignSender. The text must have been parsed."""
+    campaign_id = str(uuid4())
+    async with pool.acquire() as connection, connection.transaction():
+        number = sender or await connection.fetchval(q.account_sender, account_id)
+        if await connection.fetchval(q.claim_sender, number, account_id) != account_id:
+            raise ForeignSender(number)
+        now = await time(connection)
+        await connection.execute(
+            q.create_campaign, campaign_id, account_id, name, text, scheduled_for, number, now, user_id
+        )
+        campaign = Campaign(campaign_id, account_id, _template(text), scheduled_for, number)
+        outbox = Outbox()
+        outbox.add(created_event(campaign, name, text, user_id, now))
+        await outbox.write(connection)
+    return campaign_id
+
+
+async def end_campaign(pool: Pool, campaign: Campaign, user_id: str) -> None:
+    """Ends it if it is not ended. Lock order: the campaign, then the clock."""
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(q.lock_campaign, campaign.campaign_id)
+        await connection.execute(q.lock_clock_shared)
+        ended_at = await connection.fetchval(q.end_campaign, campaign.campaign_id, user_id)
+        if ended_at is None:
+            return
+        await connection.execute(q.free_everyone, campaign.campaign_id)
+        outbox = Outbox()
+        outbox.add(ended_event(campaign, user_id, ended_at))
+        await outbox.write(connection)
+
+
+async def add_recipients(pool: Pool, secret: str, campaign: Campaign, user_id: str, rows: list[ListRow]) -> int:
+    """Adds a piece of a list in one transaction; returns how many were new. Raises Ended."""
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(q.lock_campaigns_shared, [campaign.campaign_id])
+        first = await connection.fetchval(q.take_positions, campaign.campaign_id, len(rows))
+        if first is None:
+            raise Ended(campaign.campaign_id)
+        now = await time(connection)
+        new = _new_recipients(secret, campaign, rows, first)
+        added = await _insert(connection, campaign, new)
+        await connection.execute(q.count_recipients, campaign.campaign_id, len(added))
+        outbox = Outbox()
+        outbox.extend(added_event(campaign, recipient, user_id, now) for recipient in added)
+        await outbox.write(connection)
+    return len(added)
+
+
+def _new_recipients(secret: str, campaign: Campaign, rows: Iterable[ListRow], first: int) -> list[NewRecipient]:
+    """One for each number, its first row; in id order, so that two imports never wait for each other in a ring."""
+    by_id: dict[str, NewRecipient] = {}
+    for position, row in enumerate(rows, first):
+        rid = recipient_id(campaign.campaign_id, row.number)
+        if rid not in by_id:
+            person = person_id(secret, campaign.account_id, row.number)
+            by_id[rid] = NewRecipient(rid, person, position, row.number, row.columns)
+    return [by_id[rid] for rid in sorted(by_id)]
+
+
+async def _insert(connection: Connection, campaign: Campaign, new: list[NewRecipient]) -> list[NewRecipient]:
+    rows = await connection.fetch(
+        q.add_recipients,
+        campaign.campaign_id,
+        [r.recipient_id for r in new],
+        [r.position for r in new],
+        [r.person_id for r in new],
+        [r.number for r in new],
+        [orjson.dumps(r.columns).decode() for r in new],
+    )
+    inserted = {row["recipient_id"] for row in rows}
+    return sorted((r for r in new if r.recipient_id in inserted), key=lambda r: r.position)
+
+
+async def pressed(pool: Pool, campaign_id: str) -> dict[str, Any]:
+    row = await pool.fetchrow(q.pressed, campaign_id)
+    assert row is not None
+    return dict(row)
+
+
+@lru_cache(maxsize=1024)
+def _template(text: str) -> Template:
+    template = parse(text)
+    assert isinstance(template, Template), "a campaign's text was parsed before it was stored"
+    return template

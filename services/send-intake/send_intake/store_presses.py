@@ -1,0 +1,144 @@
+"""Presses of SEND, gathered for at most a few milliseconds into one transaction: one commit serves many hands."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import orjson
+from kernel.database import Connection, Pool, Row
+from kernel.errors import retriable
+from kernel.outbox import Outbox
+
+from send_intake.admission import Press, Processed, Refused, Standing, processed_event, refuse
+from send_intake.store import q
+
+Answer = Processed | Refused
+
+GATHER_S = 0.002
+MAX_BATCH = 500
+FLUSHERS = 2  # while one commits, the other gathers
+TRIES = 5
+
+
+@dataclass
+class _Waiting:
+    press: Press
+    answer: "asyncio.Future[Answer]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Presses:
+    """Answers each press once it is committed."""
+
+    def __init__(self, pool: Pool, wake_relay: asyncio.Event) -> None:
+        self._pool, self._wake_relay = pool, wake_relay
+        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
+
+    async def press(self, press: Press) -> Answer:
+        """The answer, committed. Raises what Postgres raised when it could not be asked: the press may be repeated."""
+        waiting = _Waiting(press)
+        self._queue.put_nowait(waiting)
+        return await waiting.answer
+
+    async def press_all(self, presses: list[Press]) -> list[Answer]:
+        """Like `press`, for presses that come together."""
+        return list(await asyncio.gather(*(self.press(press) for press in presses)))
+
+    async def run(self) -> None:
+        """Gathers and commits for ever."""
+        await asyncio.gather(*(self._flush_for_ever() for _ in range(FLUSHERS)))
+
+    async def _flush_for_ever(self) -> None:
+        while True:
+            batch = [await self._queue.get()]
+            if self._queue.qsize():  # a lone press does not wait for company
+                await asyncio.sleep(GATHER_S)
+            while len(batch) < MAX_BATCH and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            await self._answer(batch)
+
+    async def _answer(self, batch: list[_Waiting]) -> None:
+        try:
+            answers = await self._committed([waiting.press for waiting in batch])
+        except Exception as error:
+            for waiting in batch:
+                if not waiting.answer.done():
+                    waiting.answer.set_exception(error)
+            if not retriable(error):
+                raise
+            return
+        for waiting, answer in zip(batch, answers, strict=True):
+            if not waiting.answer.done():
+                waiting.answer.set_result(answer)
+
+    async def _committed(self, presses: list[Press]) -> list[Answer]:
+        for attempt in range(TRIES):
+            try:
+                async with self._pool.acquire() as connection, connection.transaction():
+                    answers = await commit(connection, presses)
+                self._wake_relay.set()
+                return answers
+            except Exception as error:
+                # A commit whose answer was lost is found again as already processed: the repeat changes nothing.
+                if not retriable(error) or attempt == TRIES - 1:
+                    raise
+                await asyncio.sleep(0.05 * 2**attempt)
+        raise AssertionError("unreachable")
+
+
+async def commit(connection: Connection, presses: list[Press]) -> list[Answer]:
+    """Processes the presses in the caller's transaction; the answers in their order."""
+    firsts = list({press.recipient_id: press for press in reversed(presses)}.values())
+    await connection.execute(q.lock_campaigns_shared, sorted({press.campaign.campaign_id for press in firsts}))
+    processed = await _process(connection, firsts)
+    unmoved = [press for press in presses if not _is_first(press, processed)]
+    standing = await _standing(connection, unmoved) if unmoved else {}
+    return [
+        processed[press.recipient_id]
+        if _is_first(press, processed)
+        else refuse(standing.get((press.recipient_id, press.user_id)))
+        for press in presses
+    ]
+
+
+def _is_first(press: Press, processed: dict[str, Processed]) -> bool:
+    found = processed.get(press.recipient_id)
+    return found is not None and found.processed_by == press.user_id
+
+
+async def _process(connection: Connection, presses: list[Press]) -> dict[str, Processed]:
+    rows = await connection.fetch(q.send, *_columns(presses))
+    by_id = {press.recipient_id: press for press in presses}
+    outbox = Outbox()
+    processed: dict[str, Processed] = {}
+    reached: set[str] = set()
+    for row in rows:
+        press = by_id[row["recipient_id"]]
+        at, due_at = row["processed_at"], row["due_at"]
+        columns = orjson.loads(row["columns"])
+        outbox.add(processed_event(press, row["person_id"], row["number"], columns, at, due_at))
+        processed[press.recipient_id] = Processed(press.recipient_id, at, press.user_id, due_at, first=True)
+        if press.campaign.scheduled_for is not None and due_at == at:
+            reached.add(press.campaign.campaign_id)
+    if reached:
+        await connection.execute(q.reach, sorted(reached), rows[0]["processed_at"])
+    await outbox.write(connection)
+    return processed
+
+
+async def _standing(connection: Connection, presses: list[Press]) -> dict[tuple[str, str], Standing]:
+    rows = await connection.fetch(q.standing, *_columns(presses))
+    return {(row["recipient_id"], row["user_id"]): _standing_of(row) for row in rows}
+
+
+def _standing_of(row: Row) -> Standing:
+    answer = None
+    if row["processed_at"] is not None:
+        answer = Processed(row["recipient_id"], row["processed_at"], row["processed_by"], row["due_at"], first=False)
+    return Standing(answer, ended=bool(row["ended"]), sending=bool(row["sending"]))
+
+
+def _columns(presses: list[Press]) -> tuple[list[str], list[str], list[str]]:
+    return (
+        [press.recipient_id for press in presses],
+        [press.campaign.campaign_id for press in presses],
+        [press.user_id for press in presses],
+    )

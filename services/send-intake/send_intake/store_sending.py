@@ -1,0 +1,48 @@
+"""Who is sending which campaign, and which rows they were shown."""
+
+from typing import Any
+
+import asyncpg
+from kernel.database import Pool
+
+from send_intake.store import Ended, q
+
+
+class SendingAnother(Exception):
+    """Another campaign holds the user."""
+
+    def __init__(self, campaign_id: str, name: str) -> None:
+        super().__init__(campaign_id)
+        self.campaign_id, self.name = campaign_id, name
+
+
+async def start(pool: Pool, campaign_id: str, user_id: str, take_over: bool) -> Any:
+    """The user sends this campaign from now on; since when. Raises Ended, SendingAnother."""
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(q.lock_campaigns_shared, [campaign_id])
+        if await connection.fetchval("SELECT ended_at FROM campaigns WHERE campaign_id = $1", campaign_id) is not None:
+            raise Ended(campaign_id)
+        since = await connection.fetchval(q.start_sending, user_id, campaign_id, take_over)
+        if since is None:
+            holder = await connection.fetchrow(q.sending_of, user_id)
+            assert holder is not None, "only a row that stands refuses the start"
+            raise SendingAnother(holder["campaign_id"], holder["name"])
+        await connection.execute(q.drop_other_claims, user_id, campaign_id)
+        return since
+
+
+async def stop(pool: Pool, campaign_id: str, user_id: str) -> None:
+    await pool.execute(q.stop_sending, user_id, campaign_id)
+
+
+async def is_sending(pool: Pool, campaign_id: str, user_id: str) -> bool:
+    return bool(await pool.fetchval("SELECT campaign_id = $2 FROM sendings WHERE user_id = $1", user_id, campaign_id))
+
+
+async def next_rows(pool: Pool, campaign_id: str, user_id: str, limit: int, claim_s: int) -> list[asyncpg.Record]:
+    """The user's own rows first, topped up to `limit` with rows nobody holds, in the list's order."""
+    async with pool.acquire() as connection, connection.transaction():
+        rows = await connection.fetch(q.own_claims, user_id, campaign_id, limit, claim_s)
+        if len(rows) < limit:
+            rows += await connection.fetch(q.claim_more, user_id, campaign_id, limit - len(rows), claim_s)
+    return sorted(rows, key=lambda row: row["position"])
