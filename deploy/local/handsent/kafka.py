@@ -49,6 +49,7 @@ class EmbeddedKafka:
             port=self.port,
             ready=lambda: has_broker(self.port),
             prepare=self.prepare,
+            layer=1,
         )
 
     def prepare(self) -> None:

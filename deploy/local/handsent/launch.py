@@ -29,7 +29,10 @@ def main() -> None:
     death_signal, parent, uid, gid, reach = (int(word) for word in sys.argv[1:6])
     command = sys.argv[6:]
     if uid >= 0:
-        become(uid, gid, keep_reach=bool(reach))
+        try:
+            become(uid, gid, keep_reach=bool(reach))
+        except OSError as error:
+            sys.exit(f"it may not run as root, and user {uid} cannot enter the folders on the way to it: {error}")
     # Last, because a change of user clears it.
     prctl(PR_SET_PDEATHSIG, death_signal)
     if os.getppid() != parent:  # it died before the line above: no signal will come

@@ -46,6 +46,8 @@ class Part:
     # What the kernel sends it when the supervisor dies.
     death_signal: int = signal.SIGKILL
     stop_timeout_s: float = 10.0
+    # Parts of a higher layer use those below them, and stop before them.
+    layer: int = 0
 
     @property
     def log(self) -> Path:
@@ -74,7 +76,8 @@ def start(part: Part, timeout_s: float = 30.0) -> subprocess.Popen[bytes]:
     """Starts one part outside a supervisor and waits until it serves. A start that fails at once is tried again."""
     deadline = time.monotonic() + timeout_s
     while True:
-        process = _spawn(part)
+        part.prepare()
+        process = spawn(part)
         while process.poll() is None and time.monotonic() < deadline:
             if part.ready():
                 return process
@@ -85,8 +88,8 @@ def start(part: Part, timeout_s: float = 30.0) -> subprocess.Popen[bytes]:
         time.sleep(10 * POLL_S)
 
 
-def _spawn(part: Part) -> subprocess.Popen[bytes]:
-    part.prepare()
+def spawn(part: Part) -> subprocess.Popen[bytes]:
+    """The part's process, just started; its output goes to its log."""
     log = part.open_log()
     try:
         # A session of its own: Ctrl-C in the terminal is for the supervisor, which stops the parts in order.

@@ -28,12 +28,13 @@ def reserve(home: Path, names: Iterable[str], taken: Iterable[int] = ()) -> dict
     ports: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
     for name in names:
         if name not in ports or ports[name] in taken or not is_free(ports[name]):
-            ports[name] = _pick({*ports.values(), *taken})
+            ports[name] = pick({*ports.values(), *taken})
     path.write_text(json.dumps(ports))
     return {name: ports[name] for name in names}
 
 
-def _pick(taken: set[int]) -> int:
+def pick(taken: set[int]) -> int:
+    """A free port that is not among those taken."""
     # Random, so that two checkouts that start at the same time do not pick the same.
     for port in random.sample(CANDIDATES, len(CANDIDATES)):
         if port not in taken and is_free(port):
