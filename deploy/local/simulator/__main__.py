@@ -17,8 +17,8 @@ from .settings import Settings, SettingsError, read
 from .store import FolderInUse, Store
 
 log = logging.getLogger("simulator")
-GRACE_S = 0.5
-"""For answers under way at SIGTERM; a caller that still waits then (2-s habits) sees its connection close."""
+GRACE_S = 0.25
+"""For answers under way at SIGTERM (aiohttp grants it twice: before and after it cancels them); a caller that still waits then (2-s habits) sees its connection close."""
 
 
 def main() -> int:
