@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -118,12 +119,13 @@ class World:
         self.stack, self.http, self.database = stack, http, database
         self.account_id, self.campaign_id = str(uuid.uuid4()), str(uuid.uuid4())
         self.sender = f"+1202777{uuid.uuid4().int % 10_000:04d}"
-        self._numbers = iter(range(uuid.uuid4().int % 700 + 100, 1000))
+        self._numbers = iter(random.sample(range(2_001_000, 9_990_000), 5000))
         self.tokens = {role: issue(TOKEN_KEY, User(self.account_id, f"the {role}", role, role), "t") for role in Role}
 
     def number(self) -> str:
         """A number of nobody's; its ending has no habits."""
-        return f"+1{next(self._numbers)}555{uuid.uuid4().int % 9000 + 1000}"
+        digits = next(self._numbers)
+        return f"+1202{digits}" if digits % 10_000 >= 1000 else self.number()
 
     def rid(self, number: str) -> str:
         return recipient_id(self.campaign_id, number)
@@ -158,7 +160,7 @@ class World:
             await producer.stop()
 
     async def log(self, *topics: str) -> list[Any]:
-        """This campaign's and account's events in these topics, in order within a key."""
+        """The account's events in these topics, in order within a topic and key."""
         consumer = AIOKafkaConsumer(bootstrap_servers=self.stack.bootstrap, enable_auto_commit=False)
         await consumer.start()
         try:
@@ -179,7 +181,7 @@ class World:
         found: list[list[str]] = []
 
         async def all_there() -> bool:
-            events = await self.log("dispatches", "receipts")
+            events = await self.log("dispatches") + await self.log("receipts")
             found[:] = [[type(e).__name__ for e in events if e.recipient_id == self.rid(n)] for n in numbers]
             return all(until in names or not until for names in found)
 
