@@ -11,7 +11,9 @@ def make(path: Path) -> Path:
     """The folder, made if need be. An existing one keeps the rights its owner gave it."""
     home = path.expanduser().resolve()
     # As root, Postgres is another user's process and passes through; what is private inside is closed by itself.
-    home.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
+    if not home.exists():
+        home.mkdir(parents=True)
+        home.chmod(0o711 if os.geteuid() == 0 else 0o700)
     return home
 
 

@@ -10,7 +10,8 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
-PR_SET_KEEPCAPS = 8
+PR_SET_SECUREBITS = 28
+SECBIT_NO_SETUID_FIXUP = 1 << 2
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
 CAP_DAC_OVERRIDE = 1
@@ -47,7 +48,8 @@ def become(uid: int, gid: int, keep_reach: bool) -> None:
     HANDSENT_HOME surprising; a process that may not be root, but may pass, is neither.
     """
     if keep_reach:
-        prctl(PR_SET_KEEPCAPS, 1)
+        # Lets capabilities outlive the change of user, and count in access(2), by which initdb looks for its programs.
+        prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP)
     os.setgroups([])
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
