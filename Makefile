@@ -4,7 +4,7 @@ SHELL := /bin/sh
 PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
   "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
 
-.PHONY: help setup run
+.PHONY: help setup run demo test unit lint bench chaos
 
 help: ## lists what make can do
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -13,6 +13,26 @@ setup: .kafka/.ready .venv/.ready ## makes .venv and fetches Kafka's jars; after
 
 run: setup ## starts everything in the foreground and says where the UI is; Ctrl-C stops it
 	@exec .venv/bin/handsent up
+
+demo: setup ## does the main job on a list and checks it against the carrier's ledger; CSV=file for a list of your own
+	@exec .venv/bin/handsent demo $(if $(CSV),"$(CSV)")
+
+test: setup lint ## passes every test, with a short slice of chaos and bench
+	@.venv/bin/python -m pytest tests
+
+unit: setup ## passes the tests that need no server
+	@.venv/bin/python -m pytest tests/unit tests/tidy
+
+lint: setup ## ruff and mypy --strict
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check -q .
+	@.venv/bin/mypy
+
+bench: setup ## measures messages a second and latency, with the CPU of each part; ratios against yardsticks of the same run
+	@.venv/bin/python -m tests.bench
+
+chaos: setup ## kills parts in the middle of the work, again and again, from a seed (SEED=1 ROUNDS=20)
+	@.venv/bin/python -m tests.chaos --seed $(or $(SEED),1) --rounds $(or $(ROUNDS),20)
 
 # Kafka comes first: without a Java it says so in a second, before anything large is fetched.
 .kafka/.ready: deploy/local/kafka/pom.xml | python
