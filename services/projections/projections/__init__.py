@@ -1,0 +1,1 @@
+"""The read side: progress, report, timeline; folded from every topic."""

@@ -1,0 +1,298 @@
+"""What the events say about one recipient, and which state it is counted in.
+
+A row is a join of facts: repeats add nothing, and any order of the events gives the same row. Of several attempts the
+latest counts, of what is known about one attempt the strongest; a later fact implies the earlier ones.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import orjson
+
+from schemas import events as e
+from schemas.events import Event
+
+
+class State(StrEnum):
+    """The leaf a recipient is counted in."""
+
+    UNPROCESSED = "unprocessed"
+    WAITING = "waiting"
+    SUPPRESSED = "suppressed"
+    DROPPED = "dropped"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    AWAITING = "awaiting"
+    UNCONFIRMED = "unconfirmed"
+    UNKNOWN = "unknown"
+
+
+class Listed(NamedTuple):
+    """The recipient's place in the list. The rest is None when read back: it never changes."""
+
+    position: int
+    first_name: str | None = None
+    last_name: str | None = None
+    columns: str | None = None  # JSON
+
+
+class Pressed(NamedTuple):
+    """A user pressed SEND."""
+
+    processed_at: datetime
+    processed_by: str
+    due_at: datetime
+
+
+class Dropped(NamedTuple):
+    """The campaign ended before the message's time."""
+
+    dropped_at: datetime
+    reason: str
+
+
+class Suppressed(NamedTuple):
+    """The person had opted out."""
+
+    suppressed_at: datetime
+    reason: str
+    opted_out_at: datetime | None
+
+
+class Attempt(NamedTuple):
+    """The latest attempt and the strongest thing known about it. A receipt proves acceptance before it is heard of."""
+
+    number: int
+    outcome: str
+    sent_at: datetime | None = None
+    accepted_at: datetime | None = None
+    carrier_message_id: str | None = None
+    segments: int | None = None
+    carrier_code: str | None = None
+    reason: str | None = None
+
+
+class Receipt(NamedTuple):
+    """The strongest receipt: delivered is final, else the latest attempt's."""
+
+    attempt: int
+    verdict: str
+    at: datetime
+    carrier_code: str | None
+    reason: str | None
+
+
+class Row(NamedTuple):
+    """All that is known about one recipient."""
+
+    recipient_id: str
+    campaign_id: str
+    account_id: str
+    person_id: str
+    number: str | None = None
+    listed: Listed | None = None
+    pressed: Pressed | None = None
+    released_at: datetime | None = None
+    dropped: Dropped | None = None
+    suppressed: Suppressed | None = None
+    attempt: Attempt | None = None
+    receipt: Receipt | None = None
+
+
+RecipientEvent = (
+    e.RecipientAdded
+    | e.RecipientProcessed
+    | e.MessageReleased
+    | e.MessageDropped
+    | e.MessageSuppressed
+    | e.SendAttempted
+    | e.SendNotAccepted
+    | e.MessageAccepted
+    | e.MessageRejected
+    | e.MessageUnresolved
+    | e.MessageDelivered
+    | e.MessageNotDelivered
+    | e.MessageUnconfirmed
+)
+
+ATTEMPTED, UNKNOWN, NOT_ACCEPTED, REJECTED, ACCEPTED = "attempted", "unknown", "not_accepted", "rejected", "accepted"
+OUTCOME_RANK = {outcome: rank for rank, outcome in enumerate((ATTEMPTED, UNKNOWN, NOT_ACCEPTED, REJECTED, ACCEPTED))}
+RECEIPT_RANK = {str(verdict): rank for rank, verdict in enumerate((State.UNCONFIRMED, State.FAILED, State.DELIVERED))}
+SENT_STATE = {
+    ATTEMPTED: State.AWAITING,
+    ACCEPTED: State.AWAITING,
+    UNKNOWN: State.UNKNOWN,
+    REJECTED: State.FAILED,
+}
+
+
+def project(row: Row, event: RecipientEvent) -> Row:
+    """The row, with what the event adds to it. The event must be about the row's recipient."""
+    return _FOLDS[type(event)](row, event)
+
+
+def fold(row: Row, events: Iterable[RecipientEvent]) -> Row:
+    """The row after all of these events."""
+    for event in events:
+        row = project(row, event)
+    return row
+
+
+def new_row(event: RecipientEvent) -> Row:
+    """A row that knows whom it is about, and nothing else."""
+    return Row(event.recipient_id, event.campaign_id, event.account_id, event.person_id)
+
+
+def leaf(row: Row) -> tuple[State, str | None]:
+    """The state the row is counted in, and the reason code where there is one. What was sent outweighs the rest."""
+    attempt, receipt = row.attempt, row.receipt
+    if receipt and attempt and (receipt.verdict == State.DELIVERED or receipt.attempt == attempt.number):
+        return State(receipt.verdict), receipt.reason
+    if attempt and attempt.outcome != NOT_ACCEPTED:
+        return SENT_STATE[attempt.outcome], attempt.reason
+    if row.suppressed:
+        return State.SUPPRESSED, row.suppressed.reason
+    if row.dropped:
+        return State.DROPPED, row.dropped.reason
+    if attempt:
+        return State.WAITING, attempt.reason
+    return (State.WAITING if row.pressed or row.released_at else State.UNPROCESSED), None
+
+
+def is_name(column: str, name: str) -> bool:
+    """Whether a list's column is the report's `first_name` (or `last_name`): case, spaces, underscores aside."""
+    return column.replace(" ", "").replace("_", "").lower() == name.replace("_", "")
+
+
+def storable(text: str) -> str:
+    """Postgres keeps every character but NUL."""
+    return text.replace("\x00", "")
+
+
+# --- one fold per event ----------------------------------------------------------------------------------
+
+
+def _added(row: Row, event: e.RecipientAdded) -> Row:
+    if row.listed:
+        return row
+    columns = event.columns
+    text = orjson.dumps(columns).decode()
+    if "\\u0000" in text:
+        columns = {storable(name): storable(cell) for name, cell in columns.items()}
+        text = orjson.dumps(columns).decode()
+    first, last = _name_columns(tuple(columns))
+    listed = Listed(event.position, columns.get(first, ""), columns.get(last, ""), text)
+    return row._replace(listed=listed, number=event.number)
+
+
+def _processed(row: Row, event: e.RecipientProcessed) -> Row:
+    pressed = Pressed(event.processed_at, event.processed_by, event.due_at)
+    return row._replace(pressed=pressed, number=row.number or event.number)
+
+
+def _released(row: Row, event: e.MessageReleased) -> Row:
+    return row._replace(released_at=event.due_at, number=row.number or event.number)
+
+
+def _dropped(row: Row, event: e.MessageDropped) -> Row:
+    return row._replace(dropped=Dropped(event.occurred_at, event.reason))
+
+
+def _suppressed(row: Row, event: e.MessageSuppressed) -> Row:
+    return row._replace(suppressed=Suppressed(event.occurred_at, event.reason, event.opted_out_at))
+
+
+def _attempted(row: Row, event: e.SendAttempted) -> Row:
+    attempt = _at_least(row.attempt, event.attempt, ATTEMPTED)
+    return row._replace(attempt=attempt._replace(sent_at=event.occurred_at)) if attempt.number == event.attempt else row
+
+
+def _accepted(row: Row, event: e.MessageAccepted) -> Row:
+    attempt = _at_least(row.attempt, event.attempt, ACCEPTED)
+    if attempt.number != event.attempt:
+        return row
+    return row._replace(
+        attempt=attempt._replace(
+            accepted_at=event.occurred_at, carrier_message_id=event.carrier_message_id, segments=event.segments
+        )
+    )
+
+
+def _not_accepted(row: Row, event: e.SendNotAccepted) -> Row:
+    return _told(row, event.attempt, NOT_ACCEPTED, event.carrier_code, event.reason)
+
+
+def _rejected(row: Row, event: e.MessageRejected) -> Row:
+    return _told(row, event.attempt, REJECTED, event.carrier_code, event.reason, event.carrier_message_id)
+
+
+def _unresolved(row: Row, event: e.MessageUnresolved) -> Row:
+    return _told(row, event.attempt, UNKNOWN, event.carrier_code, event.reason)
+
+
+def _delivered(row: Row, event: e.MessageDelivered) -> Row:
+    return _receipt(row, Receipt(event.attempt, State.DELIVERED, event.occurred_at, event.carrier_code, None))
+
+
+def _not_delivered(row: Row, event: e.MessageNotDelivered) -> Row:
+    return _receipt(row, Receipt(event.attempt, State.FAILED, event.occurred_at, event.carrier_code, event.reason))
+
+
+def _unconfirmed(row: Row, event: e.MessageUnconfirmed) -> Row:
+    return _receipt(row, Receipt(event.attempt, State.UNCONFIRMED, event.occurred_at, None, event.reason))
+
+
+_FOLDS: dict[type[Event], Callable[[Row, Any], Row]] = {
+    e.RecipientAdded: _added,
+    e.RecipientProcessed: _processed,
+    e.MessageReleased: _released,
+    e.MessageDropped: _dropped,
+    e.MessageSuppressed: _suppressed,
+    e.SendAttempted: _attempted,
+    e.SendNotAccepted: _not_accepted,
+    e.MessageAccepted: _accepted,
+    e.MessageRejected: _rejected,
+    e.MessageUnresolved: _unresolved,
+    e.MessageDelivered: _delivered,
+    e.MessageNotDelivered: _not_delivered,
+    e.MessageUnconfirmed: _unconfirmed,
+}
+
+
+# --- how facts join --------------------------------------------------------------------------------------
+
+
+def _at_least(known: Attempt | None, number: int, outcome: str) -> Attempt:
+    """What is known, once this attempt is heard to have come as far as `outcome`."""
+    if known is None or number > known.number:
+        return Attempt(number, outcome)
+    if number < known.number or OUTCOME_RANK[outcome] <= OUTCOME_RANK[known.outcome]:
+        return known
+    return Attempt(number, outcome, known.sent_at)
+
+
+def _told(row: Row, number: int, outcome: str, code: str | None, reason: str, carrier_id: str | None = None) -> Row:
+    attempt = _at_least(row.attempt, number, outcome)
+    if attempt.number != number or attempt.outcome != outcome:
+        return row
+    return row._replace(attempt=attempt._replace(carrier_message_id=carrier_id, carrier_code=code, reason=reason))
+
+
+def _receipt(row: Row, receipt: Receipt) -> Row:
+    attempt = _at_least(row.attempt, receipt.attempt, ACCEPTED)
+    stronger = row.receipt is None or _strength(receipt) > _strength(row.receipt)
+    return row._replace(attempt=attempt, receipt=receipt if stronger else row.receipt)
+
+
+def _strength(receipt: Receipt) -> tuple[bool, int, int]:
+    return receipt.verdict == State.DELIVERED, receipt.attempt, RECEIPT_RANK[receipt.verdict]
+
+
+@lru_cache(maxsize=1024)
+def _name_columns(columns: tuple[str, ...]) -> tuple[str, str]:
+    """The columns that hold first and last name; "" where a list has none."""
+    first, last = (next((c for c in columns if is_name(c, name)), "") for name in ("first_name", "last_name"))
+    return first, last

@@ -1,0 +1,141 @@
+"""The recipient report: its columns, its words, and what a cell may not begin with."""
+
+import csv
+import io
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from projections.progress import State, is_name
+
+COLUMNS = (
+    "recipient_id",
+    "phone",
+    "first_name",
+    "last_name",
+    "state",
+    "delivery",
+    "reason_code",
+    "reason",
+    "advice",
+    "processed_at",
+    "processed_by",
+    "due_at",
+    "released_at",
+    "sent_at",
+    "accepted_at",
+    "delivered_at",
+    "carrier_code",
+    "carrier_message_id",
+    "segments",
+    "opted_out_at",
+)
+
+# A spreadsheet takes a cell that begins so for a formula, and runs it.
+RISKY = "=+-@\t\r"
+
+
+class Words(NamedTuple):
+    """What happened, and what one can do about it."""
+
+    reason: str
+    advice: str
+
+
+_CALL = "Try to reach this person in another way."
+_REMOVE = "Remove this number from the list."
+_OPTED_OUT = "Do not text this person again unless they write START."
+_LATER = "Nothing to do: it goes out as soon as it can."
+_ANOTHER = "Try again later in another campaign."
+_LOOK_UP = "Look it up at the carrier and record what is found; it is never sent again by itself."
+
+_WORDS: dict[State, dict[str, tuple[str, str]]] = {
+    State.SUPPRESSED: {
+        "opted_out": ("The person had opted out, so nothing was sent.", _OPTED_OUT),
+        "unknown": ("Nothing was sent, for a reason this version does not know.", _CALL),
+    },
+    State.DROPPED: {
+        "campaign_ended": (
+            "The campaign was ended before its scheduled time, so nothing was sent.",
+            "Create another campaign if this person should still be texted.",
+        ),
+        "unknown": ("Nothing was sent, for a reason this version does not know.", _ANOTHER),
+    },
+    State.WAITING: {
+        "could_not_connect": ("The carrier could not be reached; the message waits.", _LATER),
+        "throttled": ("The carrier asked us to slow down; the message waits.", _LATER),
+        "intent_expired": ("The message did not get its turn in time; it waits again.", _LATER),
+        "unknown": ("The carrier did not take the message; it waits again.", _LATER),
+    },
+    State.FAILED: {
+        "opted_out": ("The person has opted out at the carrier.", _OPTED_OUT),
+        "invalid_number": ("The carrier says that this is not a valid mobile number.", _REMOVE),
+        "landline": ("The number is a landline or cannot receive texts.", _CALL),
+        "unreachable": ("The phone was switched off or out of reach.", _ANOTHER),
+        "unknown_number": ("The number is not in service.", _REMOVE),
+        "blocked_recipient": ("The person, or the phone's network, blocks texts from this sender.", _CALL),
+        "filtered": (
+            "The carrier took the text for spam.",
+            "Reword the text: fewer links, no capitals, say who you are.",
+        ),
+        "unregistered_sender": (
+            "The sender number is not registered for this kind of texting.",
+            "Register the sender number at the carrier.",
+        ),
+        "rate_limited": ("More texts were sent than the carrier allows.", _ANOTHER),
+        "account": (
+            "The carrier refused our account.",
+            "Check the account at the carrier: balance, suspension, permissions.",
+        ),
+        "region": ("Our account may not text this country.", "Allow the country in the account at the carrier."),
+        "content": ("The carrier refused the text itself, for example because it is too long.", "Change the text."),
+        "expired": ("The text could not be delivered in time and expired.", _ANOTHER),
+        "carrier_outage": ("The carrier had an outage.", _ANOTHER),
+        "unknown": (
+            "The carrier says it was not delivered and gives no clear reason.",
+            "The carrier's own code may tell more.",
+        ),
+    },
+    State.UNCONFIRMED: {
+        "no_receipt": ("The carrier took the message and did not say within 72 hours whether it arrived.", _CALL),
+        "unknown": ("The carrier took the message and never said whether it arrived.", _CALL),
+    },
+    State.UNKNOWN: {
+        "timeout": ("The carrier did not answer in time: it may have been sent.", _LOOK_UP),
+        "connection_lost": ("The connection broke after the message was handed over: it may have been sent.", _LOOK_UP),
+        "carrier_error": ("The carrier answered with an error of its own: it may have been sent.", _LOOK_UP),
+        "unreadable_answer": ("The carrier's answer could not be read: it may have been sent.", _LOOK_UP),
+        "process_killed": ("Our sender was stopped in the middle of it: it may have been sent.", _LOOK_UP),
+        "unknown": ("Nobody knows whether the carrier took it.", _LOOK_UP),
+    },
+}
+WORDS = {(state, code): Words(*said) for state, codes in _WORDS.items() for code, said in codes.items()}
+
+
+def words(state: str, reason_code: str | None) -> Words:
+    """The words for a reason code in the state it explains; a code of a later release is told as `unknown`."""
+    if reason_code is None:
+        return Words("", "")
+    return WORDS.get((State(state), reason_code)) or WORDS[State(state), "unknown"]
+
+
+def guarded(cell: str) -> str:
+    """The cell as a spreadsheet may open it; the SQL function `cell` is the same rule."""
+    return f"'{cell}" if cell and cell[0] in RISKY else cell
+
+
+def own_columns(names: Iterable[str]) -> list[str]:
+    """The list's columns that the report has not named already."""
+    return [name for name in names if not is_name(name, "first_name") and not is_name(name, "last_name")]
+
+
+def header_line(names: Iterable[str]) -> bytes:
+    """The first line: our columns, then the list's own."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow([*COLUMNS, *map(guarded, names)])
+    return line.getvalue().encode()
+
+
+def file_name(campaign_name: str | None, campaign_id: str) -> str:
+    """A name every file system takes: letters, digits and hyphens."""
+    plain = "".join(c if c.isascii() and c.isalnum() else "-" for c in (campaign_name or "")[:60])
+    return f"{'-'.join(filter(None, plain.split('-'))) or campaign_id}-recipients.csv"

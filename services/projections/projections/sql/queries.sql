@@ -1,0 +1,195 @@
+-- name: begin_batch
+-- What a crash of Postgres takes back, offsets included, is folded from the log again: no waiting for the disk.
+-- Rows are found by id, one by one: a plan made while a table was small must not scan it once it is large.
+SELECT set_config('synchronous_commit', 'off', true), set_config('enable_seqscan', 'off', true),
+       set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true);
+
+-- name: known_recipients
+-- Which of these have a row.
+SELECT recipient_id::text FROM recipients WHERE recipient_id = ANY($1::uuid[]);
+
+-- name: insert_recipients
+-- New rows, in id order. One that another process inserted meanwhile is not in the answer: it must be locked and read.
+INSERT INTO recipients (
+    recipient_id, campaign_id, account_id, person_id,
+    state, reason_code, history, number, processed_at, processed_by, due_at, released_at, dropped_at, drop_reason,
+    suppressed_at, suppress_reason, opted_out_at, attempt, outcome, sent_at, accepted_at, carrier_message_id, segments,
+    outcome_code, outcome_reason, receipt_attempt, receipt, receipt_at, receipt_code, receipt_reason,
+    position, first_name, last_name, columns)
+SELECT * FROM unnest(
+    $1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[],
+    $5::text[], $6::text[], $7::bytea[], $8::text[], $9::timestamptz[], $10::text[], $11::timestamptz[],
+    $12::timestamptz[], $13::timestamptz[], $14::text[], $15::timestamptz[], $16::text[], $17::timestamptz[],
+    $18::int[], $19::text[], $20::timestamptz[], $21::timestamptz[], $22::text[], $23::int[], $24::text[], $25::text[],
+    $26::int[], $27::text[], $28::timestamptz[], $29::text[], $30::text[],
+    $31::bigint[], $32::text[], $33::text[], $34::jsonb[])
+ON CONFLICT DO NOTHING
+RETURNING recipient_id::text;
+
+-- name: lock_recipients
+-- The rows of these recipients, locked in id order, so that two batches never wait for each other in a circle.
+SELECT recipient_id::text, campaign_id::text, account_id::text, history, position, number,
+       processed_at, processed_by, due_at, released_at, dropped_at, drop_reason,
+       suppressed_at, suppress_reason, opted_out_at, attempt, outcome, sent_at, accepted_at, carrier_message_id, segments,
+       outcome_code, outcome_reason, receipt_attempt, receipt, receipt_at, receipt_code, receipt_reason
+  FROM recipients WHERE recipient_id = ANY($1::uuid[]) ORDER BY recipient_id FOR UPDATE;
+
+-- name: update_recipients
+-- What is known now of rows that are locked.
+UPDATE recipients r
+   SET state = n.state, reason_code = n.reason_code, history = n.history, number = n.number,
+       processed_at = n.processed_at, processed_by = n.processed_by, due_at = n.due_at, released_at = n.released_at,
+       dropped_at = n.dropped_at, drop_reason = n.drop_reason,
+       suppressed_at = n.suppressed_at, suppress_reason = n.suppress_reason, opted_out_at = n.opted_out_at,
+       attempt = n.attempt, outcome = n.outcome, sent_at = n.sent_at, accepted_at = n.accepted_at,
+       carrier_message_id = n.carrier_message_id, segments = n.segments,
+       outcome_code = n.outcome_code, outcome_reason = n.outcome_reason,
+       receipt_attempt = n.receipt_attempt, receipt = n.receipt, receipt_at = n.receipt_at,
+       receipt_code = n.receipt_code, receipt_reason = n.receipt_reason
+  FROM unnest(
+    $1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::timestamptz[], $7::text[], $8::timestamptz[],
+    $9::timestamptz[], $10::timestamptz[], $11::text[], $12::timestamptz[], $13::text[], $14::timestamptz[],
+    $15::int[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::text[], $20::int[], $21::text[], $22::text[],
+    $23::int[], $24::text[], $25::timestamptz[], $26::text[], $27::text[])
+    AS n(recipient_id, state, reason_code, history, number, processed_at, processed_by, due_at,
+         released_at, dropped_at, drop_reason, suppressed_at, suppress_reason, opted_out_at,
+         attempt, outcome, sent_at, accepted_at, carrier_message_id, segments, outcome_code, outcome_reason,
+         receipt_attempt, receipt, receipt_at, receipt_code, receipt_reason)
+ WHERE r.recipient_id = n.recipient_id;
+
+-- name: list_recipients
+-- The place in the list of rows that were known before it, and are locked.
+UPDATE recipients r
+   SET position = n.position, first_name = n.first_name, last_name = n.last_name, columns = n.columns
+  FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::jsonb[])
+    AS n(recipient_id, position, first_name, last_name, columns)
+ WHERE r.recipient_id = n.recipient_id;
+
+-- name: change_figures
+-- What a batch changes in the figures of its campaigns, in id order.
+INSERT INTO campaigns AS c (campaign_id, account_id, version, unprocessed, waiting, suppressed, dropped, delivered,
+                            failed, awaiting, unconfirmed, unknown)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
+                     $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[])
+ON CONFLICT (campaign_id) DO UPDATE
+   SET version = c.version + excluded.version, unprocessed = c.unprocessed + excluded.unprocessed,
+       waiting = c.waiting + excluded.waiting, suppressed = c.suppressed + excluded.suppressed,
+       dropped = c.dropped + excluded.dropped, delivered = c.delivered + excluded.delivered,
+       failed = c.failed + excluded.failed, awaiting = c.awaiting + excluded.awaiting,
+       unconfirmed = c.unconfirmed + excluded.unconfirmed, unknown = c.unknown + excluded.unknown;
+
+-- name: change_failures
+-- What a batch changes in the reasons of failures, in key order.
+INSERT INTO failed_by_reason AS f (campaign_id, reason, n)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[])
+ON CONFLICT (campaign_id, reason) DO UPDATE SET n = f.n + excluded.n;
+
+-- name: create_campaigns
+-- Campaigns as CampaignCreated tells of them, in id order; a repeat changes nothing.
+INSERT INTO campaigns AS c (campaign_id, account_id, version, created_place, name, scheduled_for)
+SELECT campaign_id, account_id, 1, place, name, scheduled_for
+  FROM unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::text[], $5::timestamptz[])
+    AS n(campaign_id, account_id, place, name, scheduled_for)
+ON CONFLICT (campaign_id) DO UPDATE
+   SET version = c.version + 1, created_place = excluded.created_place,
+       name = excluded.name, scheduled_for = excluded.scheduled_for
+ WHERE c.created_place IS NULL;
+
+-- name: end_campaigns
+-- Campaigns as CampaignEnded tells of them, in id order; a repeat changes nothing.
+INSERT INTO campaigns AS c (campaign_id, account_id, version, ended_place, ended_at)
+SELECT campaign_id, account_id, 1, place, ended_at
+  FROM unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::timestamptz[]) AS n(campaign_id, account_id, place, ended_at)
+ON CONFLICT (campaign_id) DO UPDATE
+   SET version = c.version + 1, ended_place = excluded.ended_place, ended_at = excluded.ended_at
+ WHERE c.ended_place IS NULL;
+
+-- name: name_columns
+-- Columns of lists, at the first place each was seen, in key order.
+INSERT INTO list_columns AS l (campaign_id, name, place)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[])
+ON CONFLICT (campaign_id, name) DO UPDATE SET place = excluded.place WHERE excluded.place < l.place;
+
+-- name: record_opt_outs
+-- Opt-outs and opt-ins; a repeat is nothing.
+INSERT INTO opt_outs (person_id, occurred_at, event_id, opted_out, place)
+SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::boolean[], $5::bytea[])
+ON CONFLICT DO NOTHING;
+
+-- name: campaign
+-- The campaign, if it is the account's.
+SELECT name FROM campaigns WHERE campaign_id = $1 AND account_id = $2;
+
+-- name: progress
+-- The figures of campaigns and the offsets they stand at: one statement, so one moment.
+SELECT c.campaign_id::text, c.name, c.scheduled_for, c.ended_at, c.version,
+       c.unprocessed, c.waiting, c.suppressed, c.dropped, c.delivered, c.failed, c.awaiting, c.unconfirmed, c.unknown,
+       (SELECT coalesce(jsonb_object_agg(f.reason, f.n), '{}') FROM failed_by_reason f
+         WHERE f.campaign_id = c.campaign_id AND f.n <> 0)::text AS failed_by_reason,
+       (SELECT coalesce(jsonb_object_agg(t.topic, t.partitions), '{}')
+          FROM (SELECT o.topic, jsonb_object_agg(o.partition, o.next_offset) AS partitions
+                  FROM offsets o GROUP BY o.topic) t)::text AS as_of
+  FROM campaigns c WHERE c.campaign_id = ANY($1::uuid[]);
+
+-- name: versions
+-- How far the figures of these campaigns are.
+SELECT campaign_id::text, version FROM campaigns WHERE campaign_id = ANY($1::uuid[]);
+
+-- name: page
+-- A page of a campaign's recipients in list order, after a place in it, in some states and of some reason.
+SELECT * FROM described
+ WHERE campaign_id = $1 AND (position, recipient_id) > ($2, $3::uuid)
+   AND ($4::text[] IS NULL OR state = ANY($4)) AND ($5::text IS NULL OR reason_code = $5)
+ ORDER BY position, recipient_id LIMIT $6;
+
+-- name: recipient
+-- One recipient of a campaign.
+SELECT * FROM described WHERE campaign_id = $1 AND recipient_id = $2;
+
+-- name: states
+-- Today's states of some recipients of a campaign.
+SELECT recipient_id::text, state FROM recipients WHERE recipient_id = ANY($2::uuid[]) AND campaign_id = $1;
+
+-- name: places
+-- Where everything lies in the log that concerns a recipient: its own events, its campaign's, its person's.
+SELECT r.history, c.created_place, c.ended_place,
+       ARRAY(SELECT p.place FROM opt_outs p WHERE p.person_id = r.person_id) AS opt_out_places
+  FROM recipients r JOIN campaigns c USING (campaign_id) WHERE r.recipient_id = $2 AND r.campaign_id = $1;
+
+-- name: columns_of
+-- The columns of a campaign's lists, in list order.
+SELECT name FROM list_columns WHERE campaign_id = $1 ORDER BY place, name;
+
+-- name: report
+-- The recipient report without its header; the list's own columns stand for {own}, the words come from `report.py`.
+SELECT d.recipient_id, d.phone, cell(d.first_name), cell(d.last_name), d.state, d.delivery,
+       cell(d.reason_code), w.reason, w.advice,
+       rfc3339(d.processed_at), cell(d.processed_by), rfc3339(d.due_at), rfc3339(d.released_at), rfc3339(d.sent_at),
+       rfc3339(d.accepted_at), rfc3339(d.delivered_at), cell(d.carrier_code), cell(d.carrier_message_id), d.segments,
+       rfc3339(d.opted_out_at){own}
+  FROM described d
+  LEFT JOIN unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS w(state, reason_code, reason, advice)
+    ON w.state = d.state AND w.reason_code = d.reason_code
+ WHERE d.campaign_id = $1
+ ORDER BY d.position, d.recipient_id;
+
+-- name: drifted
+-- Campaigns whose figures are not what a recount of their rows gives. There are none.
+WITH counted AS (
+    SELECT campaign_id, state, count(*) AS n FROM recipients GROUP BY campaign_id, state
+), told AS (
+    SELECT c.campaign_id, l.state, l.n FROM campaigns c CROSS JOIN LATERAL (VALUES
+        ('unprocessed', c.unprocessed), ('waiting', c.waiting), ('suppressed', c.suppressed), ('dropped', c.dropped),
+        ('delivered', c.delivered), ('failed', c.failed), ('awaiting', c.awaiting), ('unconfirmed', c.unconfirmed),
+        ('unknown', c.unknown)) l(state, n)
+), counted_reasons AS (
+    SELECT campaign_id, coalesce(reason_code, 'unknown') AS reason, count(*) AS n
+      FROM recipients WHERE state = 'failed' GROUP BY 1, 2
+)
+SELECT DISTINCT campaign_id::text FROM (
+    SELECT campaign_id FROM counted FULL JOIN told USING (campaign_id, state)
+     WHERE coalesce(counted.n, 0) <> coalesce(told.n, 0)
+    UNION ALL
+    SELECT campaign_id FROM counted_reasons FULL JOIN failed_by_reason f USING (campaign_id, reason)
+     WHERE coalesce(counted_reasons.n, 0) <> coalesce(f.n, 0)
+) differs;

@@ -1,0 +1,143 @@
+"""The read models in Postgres, as the fold writes them."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from kernel.database import Connection, load_queries
+
+from projections.figures import Change
+from projections.progress import Attempt, Dropped, Listed, Pressed, Receipt, Row, State, Suppressed, leaf, storable
+from schemas.events import CampaignCreated, CampaignEnded, PersonOptedIn, PersonOptedOut
+
+q = load_queries("projections")
+
+UNLISTED = 2**62  # position of a recipient whose RecipientAdded is not here yet: behind all others
+
+
+class Stored(NamedTuple):
+    """A recipient's row with the places of its events."""
+
+    row: Row
+    history: bytes
+
+
+async def begin_batch(connection: Connection) -> None:
+    await connection.execute(q.begin_batch)
+
+
+async def known_recipients(connection: Connection, recipient_ids: Sequence[str]) -> set[str]:
+    return {row[0] for row in await connection.fetch(q.known_recipients, recipient_ids)} if recipient_ids else set()
+
+
+async def insert_recipients(connection: Connection, new: Sequence[Stored]) -> set[str]:
+    """The ids that were inserted; the others exist by now."""
+    if not new:
+        return set()
+    rows = ((*stored.row[:4], *_facts(stored), *_place_in_list(stored.row)) for stored in new)
+    return {row[0] for row in await connection.fetch(q.insert_recipients, *zip(*rows, strict=True))}
+
+
+async def lock_recipients(connection: Connection, recipient_ids: Sequence[str]) -> dict[str, Stored]:
+    if not recipient_ids:
+        return {}
+    return {row[0]: _stored(*row) for row in await connection.fetch(q.lock_recipients, recipient_ids)}
+
+
+async def update_recipients(connection: Connection, changed: Sequence[Stored], listed: Sequence[Row]) -> None:
+    """Writes locked rows; `listed` are those of them that learned their place in the list just now."""
+    if changed:
+        rows = ((stored.row.recipient_id, *_facts(stored)) for stored in changed)
+        await connection.execute(q.update_recipients, *zip(*rows, strict=True))
+    if listed:
+        places = ((row.recipient_id, *_place_in_list(row)) for row in listed)
+        await connection.execute(q.list_recipients, *zip(*places, strict=True))
+
+
+async def change_figures(connection: Connection, changes: dict[str, Change]) -> None:
+    ordered = sorted(changes.items())
+    rows = [(id_, c.account_id, c.events, *(c.leaves[state] for state in State)) for id_, c in ordered]
+    await connection.execute(q.change_figures, *zip(*rows, strict=True))
+    failures = [(id_, reason, n) for id_, c in ordered for reason, n in sorted(c.failed_by_reason.items()) if n]
+    if failures:
+        await connection.execute(q.change_failures, *zip(*failures, strict=True))
+
+
+async def create_campaigns(connection: Connection, created: dict[str, tuple[CampaignCreated, bytes]]) -> None:
+    rows = [
+        (id_, e.account_id, place, storable(e.name), e.scheduled_for) for id_, (e, place) in sorted(created.items())
+    ]
+    await connection.execute(q.create_campaigns, *zip(*rows, strict=True))
+
+
+async def end_campaigns(connection: Connection, ended: dict[str, tuple[CampaignEnded, bytes]]) -> None:
+    rows = [(id_, e.account_id, place, e.ended_at) for id_, (e, place) in sorted(ended.items())]
+    await connection.execute(q.end_campaigns, *zip(*rows, strict=True))
+
+
+async def name_columns(connection: Connection, lists: Iterable[tuple[str, tuple[str, ...]]]) -> None:
+    """`lists` are campaigns with the columns of a list of theirs, in list order."""
+    places: dict[tuple[str, str], int] = {}
+    for campaign_id, names in lists:
+        for place, name in enumerate(names):
+            key = campaign_id, storable(name)
+            places[key] = min(place, places.get(key, place))
+    rows = [(*key, place) for key, place in sorted(places.items())]
+    if rows:
+        await connection.execute(q.name_columns, *zip(*rows, strict=True))
+
+
+async def record_opt_outs(
+    connection: Connection, changes: Iterable[tuple[PersonOptedOut | PersonOptedIn, bytes]]
+) -> None:
+    facts = sorted((e.person_id, e.occurred_at, e.event_id, isinstance(e, PersonOptedOut), place)
+                   for e, place in changes)  # fmt: skip
+    await connection.execute(q.record_opt_outs, *zip(*facts, strict=True))
+
+
+async def drifted(connection: Connection) -> list[str]:
+    """Campaigns whose stored figures differ from a recount of the rows: none, or we are wrong."""
+    return [row[0] for row in await connection.fetch(q.drifted)]
+
+
+# --- rows and columns ------------------------------------------------------------------------------------
+
+_NO_PRESSED, _NO_DROPPED, _NO_SUPPRESSED = (None,) * 3, (None,) * 2, (None,) * 3
+_NO_ATTEMPT, _NO_RECEIPT = (None,) * 8, (None,) * 5
+
+
+def _facts(stored: Stored) -> Iterator[Any]:
+    """The columns of a row that change, in the order of the statements."""
+    row = stored.row
+    yield from (*leaf(row), stored.history, row.number)
+    yield from row.pressed or _NO_PRESSED
+    yield row.released_at
+    yield from row.dropped or _NO_DROPPED
+    yield from row.suppressed or _NO_SUPPRESSED
+    yield from row.attempt or _NO_ATTEMPT
+    yield from row.receipt or _NO_RECEIPT
+
+
+def _place_in_list(row: Row) -> tuple[int, str | None, str | None, str | None]:
+    return row.listed or (UNLISTED, None, None, None)
+
+
+def _stored(
+    recipient_id: str, campaign_id: str, account_id: str, history: bytes, position: int, number: str | None, *facts: Any
+) -> Stored:
+    pressed, released_at, dropped, suppressed = facts[:3], facts[3], facts[4:6], facts[6:9]
+    attempt, receipt = facts[9:17], facts[17:22]
+    row = Row(
+        recipient_id,
+        campaign_id,
+        account_id,
+        "",
+        number,
+        Listed(position) if position != UNLISTED else None,
+        Pressed(*pressed) if pressed[0] else None,
+        released_at,
+        Dropped(*dropped) if dropped[0] else None,
+        Suppressed(*suppressed) if suppressed[0] else None,
+        Attempt(*attempt) if attempt[0] is not None else None,
+        Receipt(*receipt) if receipt[0] is not None else None,
+    )
+    return Stored(row, history)
