@@ -12,13 +12,14 @@ import uvloop
 from aiohttp import web
 
 from .api import Api
-from .gateway import WORKERS, Gateway, open_session
+from .gateway import WORKERS, Gateway
 from .settings import Settings, SettingsError, read
 from .store import FolderInUse, Store
 
 log = logging.getLogger("simulator")
 GRACE_S = 0.25
-"""For answers under way at SIGTERM (aiohttp grants it twice: before and after it cancels them); a caller that still waits then (2-s habits) sees its connection close."""
+"""For answers under way at SIGTERM; a caller that still waits then (2-s habits) sees its connection close.
+aiohttp grants it twice, before and after it cancels them."""
 
 
 def main() -> int:
@@ -38,8 +39,7 @@ async def serve(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         store = Store(settings.data)
         stack.callback(store.close)
-        session = await stack.enter_async_context(open_session())
-        gateway = Gateway(session, store, settings.account_sid, settings.auth_token)
+        gateway = Gateway(store, settings.account_sid, settings.auth_token)
         committer = asyncio.create_task(store.commit_for_ever())
         workers = [asyncio.create_task(gateway.work_for_ever()) for _ in range(WORKERS)]
         stack.push_async_callback(_cancel, [committer, *workers])

@@ -7,9 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import aiohttp
-from yarl import URL
-
+from .line import Line
 from .signature import sign
 from .store import Promise, Store
 from .twilio import encode, inbound_form, status_form
@@ -20,7 +18,6 @@ WORKERS = 64
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 TIMEOUT_S = 15.0
 """Twilio's own patience with a webhook."""
-UNREACHABLE = (aiohttp.ClientError, TimeoutError, OSError)
 
 
 @dataclass(slots=True)
@@ -32,20 +29,8 @@ class Owed:
     pause_s: float = FIRST_PAUSE_S
 
 
-def open_session() -> aiohttp.ClientSession:
-    """Sized and stripped: the simulator shares its two cores with the system it tests."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=2 * WORKERS, ttl_dns_cache=300, keepalive_timeout=30),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        timeout=aiohttp.ClientTimeout(total=None),
-        skip_auto_headers=["Accept", "Accept-Encoding", "User-Agent"],
-    )
-
-
 class Gateway:
-    def __init__(self, session: aiohttp.ClientSession, store: Store, account_sid: str, auth_token: str) -> None:
-        self._session = session
+    def __init__(self, store: Store, account_sid: str, auth_token: str) -> None:
         self._store = store
         self._account_sid = account_sid
         self._auth_token = auth_token
@@ -60,10 +45,10 @@ class Gateway:
     async def work_for_ever(self) -> None:
         """One of WORKERS. It rests longer after each failure, so that a webhook that is down meets at most
         WORKERS / LONGEST_PAUSE_S = 13 tries a second, however many receipts wait for it."""
-        pause_s = FIRST_PAUSE_S
+        line, pause_s = Line(), FIRST_PAUSE_S
         while True:
             owed = await self._ready.get()
-            if await self._delivered(owed):
+            if await self._delivered(line, owed):
                 pause_s = FIRST_PAUSE_S
                 self._advance(owed)
             else:
@@ -74,42 +59,39 @@ class Gateway:
     async def inbound(self, url: str, message_id: str | None, sender: str, to: str, body: str) -> tuple[int, str]:
         """The webhook's status (502 when there was no answer) and the id of the message."""
         message_id = message_id or f"SM{secrets.token_hex(16)}"
+        line = Line()
         try:
-            status = await self._post(url, inbound_form(self._account_sid, message_id, sender, to, body))
-        except (*UNREACHABLE, ValueError):
+            status = await self._post(line, url, inbound_form(self._account_sid, message_id, sender, to, body))
+        except (OSError, ValueError):
             status = 502
+        finally:
+            line.close()
         return status, message_id
 
-    async def _delivered(self, owed: Owed) -> bool:
+    async def _delivered(self, line: Line, owed: Owed) -> bool:
         promise, receipt = owed.promise, owed.promise.receipts[owed.next]
         assert promise.callback is not None
         form = status_form(
             self._account_sid, promise.message_id, promise.to, promise.sender, receipt.status, receipt.code
         )
         try:
-            status = await self._post(promise.callback, form)
-        except ValueError:  # no address at all: nobody will ever answer there
-            log.warning("callback_address_refused")
-            return True
-        except UNREACHABLE as error:
+            status = await self._post(line, promise.callback, form)
+        except OSError as error:  # first, as a refused certificate is both
             self._note(reachable=False, why=type(error).__name__)
             return False
+        except ValueError:  # no address: nobody will ever answer there
+            log.warning("callback_address_refused")
+            return True
         self._note(reachable=status < 500, why=str(status))
         return status < 500
 
-    async def _post(self, url: str, form: Mapping[str, str]) -> int:
-        headers = {
-            "Content-Type": "application/x-www-form-urlencoded; charset=UTF-8",
-            "User-Agent": "TwilioProxy/1.1",
-            "X-Twilio-Signature": sign(url, form, self._auth_token),
-        }
-        exact = URL(url, encoded=True)  # the bytes that were signed are the bytes that are asked for
-        async with (
-            asyncio.timeout(TIMEOUT_S),  # the session's own timeouts cost 20 µs more
-            self._session.post(exact, data=encode(form), headers=headers, allow_redirects=False) as answer,
-        ):
-            await answer.read()  # an unread answer would cost the connection
-            return answer.status
+    async def _post(self, line: Line, url: str, form: Mapping[str, str]) -> int:
+        headers = (
+            "Content-Type: application/x-www-form-urlencoded; charset=UTF-8\r\n"
+            "User-Agent: TwilioProxy/1.1\r\n"
+            f"X-Twilio-Signature: {sign(url, form, self._auth_token)}\r\n"
+        )
+        return await line.post(url, headers, encode(form), TIMEOUT_S)
 
     def _advance(self, owed: Owed) -> None:
         owed.next += 1

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .twilio import URL
+
 
 class SettingsError(Exception):
     """One line per wrong setting."""
@@ -62,8 +64,8 @@ def _secret(environ: Mapping[str, str], name: str, wrong: list[str]) -> str:
 def _public_url(environ: Mapping[str, str], wrong: list[str]) -> str:
     dispatcher = _port(environ, "DISPATCHER_PORT", 8001, wrong)
     value = (environ.get("PUBLIC_URL") or f"http://127.0.0.1:{dispatcher}").rstrip("/")
-    if not value.startswith(("http://", "https://")):
-        wrong.append("PUBLIC_URL must begin with http:// or https://")
+    if not URL.fullmatch(value):
+        wrong.append("PUBLIC_URL must be an http:// or https:// address")
     return value
 
 

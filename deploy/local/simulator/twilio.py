@@ -15,7 +15,7 @@ NUMBER = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)
 SENDER = re.compile(r"\+?[0-9]{3,15}|(?=.*[A-Za-z])[A-Za-z0-9 ]{1,11}", re.ASCII)  # number, short code or name
 URL = re.compile(r"https?://[^\s/?#]+[!-~]*", re.ASCII)
 
-PLAIN = re.compile(r"[A-Za-z0-9_.~-]*", re.ASCII)
+PLAIN = re.compile(r"\+?[A-Za-z0-9_.~-]*", re.ASCII)
 
 MESSAGES = {
     20001: "Invalid PageSize",
@@ -156,9 +156,12 @@ def page(account_sid: str, messages: list[dict[str, object]], page_size: int) ->
 
 
 def encode(form: Mapping[str, str]) -> bytes:
-    """The same as urlencode, for a fifth of its time: most values need no escapes."""
-    pairs = (f"{name}={value if PLAIN.fullmatch(value) else quote_plus(value)}" for name, value in form.items())
-    return "&".join(pairs).encode()
+    """The same as urlencode, for a fifth of its time: a number has one escape, most other values none."""
+    return "&".join([f"{name}={_escaped(value)}" for name, value in form.items()]).encode()
+
+
+def _escaped(value: str) -> str:
+    return value.replace("+", "%2B") if PLAIN.fullmatch(value) else quote_plus(value)
 
 
 def status_form(
