@@ -1,0 +1,61 @@
+"""Runs the benchmarks and prints what they found."""
+
+import argparse
+import asyncio
+import time
+
+import aiohttp
+
+from tests.bench.message_life import OURS, Bench, Result, quantile
+from tests.bench.stack import Running, running
+from tests.bench.yardstick import bare_requests_per_s
+
+IDLE_S = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make bench")
+    parser.add_argument("--messages", type=int, default=40_000)
+    parser.add_argument("--latency-s", type=float, default=15)
+    asked = parser.parse_args()
+    bare = bare_requests_per_s()
+    print(f"yardstick: {bare:,.0f} bare HTTP requests/s (one client, one server that does nothing)")
+    with running(SIMULATOR_SENT_CALLBACKS="0") as stack:
+        print(f"start: ready in {stack.ready_s:.1f} s")
+        _print_idle(stack)
+        asyncio.run(_message_life(stack, asked.messages, asked.latency_s, bare))
+
+
+def _print_idle(stack: Running) -> None:
+    before = stack.cpu_s()
+    time.sleep(IDLE_S)
+    after = stack.cpu_s()
+    cpu = {name: (after[name] - before[name]) / IDLE_S * 100 for name in before}
+    rss = stack.rss_mb()
+    print(f"idle: {sum(rss.values()):,.0f} MB, {sum(cpu.values()):.1f} % of one core")
+    print("      " + ", ".join(f"{name} {rss[name]:.0f} MB {cpu[name]:.1f} %" for name in sorted(cpu)))
+
+
+async def _message_life(stack: Running, messages: int, latency_s: float, bare: float) -> None:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=600)) as session:
+        bench = Bench(stack, session)
+        await bench.throughput(max(4, messages // 20 // 4 * 4))  # warms caches and plans
+        result = await bench.throughput(messages)
+        _print_throughput(result, bare)
+        rate = result.per_s / 10
+        ms = await bench.latency_ms(rate, latency_s)
+    print(f"latency at 10 % load ({rate:.0f}/s): SEND to carrier p50 {quantile(ms, 0.5):.0f} ms, "
+          f"p99 {quantile(ms, 0.99):.0f} ms")  # fmt: skip
+
+
+def _print_throughput(result: Result, bare: float) -> None:
+    ours = sum(result.cpu_us[name] for name in OURS)
+    print(f"throughput: {result.per_s:,.0f} messages/s from SEND to delivered and projected, {result.messages:,} sent "
+          f"(1 : {bare / result.per_s:.1f} of the yardstick)")  # fmt: skip
+    print(f"CPU a message: {ours:.0f} µs ours (1 : {ours * bare / 1e6:.1f} of the yardstick's request)")
+    for name, us in sorted(result.cpu_us.items(), key=lambda item: -item[1]):
+        print(f"  {name:12} {us:6.0f} µs{'' if name in OURS else '  (not ours)'}")
+
+
+if __name__ == "__main__":
+    main()
