@@ -1,0 +1,38 @@
+"""projections: every topic -> progress, report, timeline."""
+
+import asyncio
+
+from kernel import database, health, log, runner
+from kernel.batch import BatchLoop
+from kernel.consumer import consume
+from kernel.settings import load
+
+from projections import api
+from projections.api_stream import Feeds
+from projections.app import TOPICS, handle
+from projections.app_log import EventLog
+from projections.settings import Settings
+
+SERVICE = "projections"
+
+
+async def main(stop: runner.Stop) -> None:
+    settings = load(Settings)
+    log.configure(SERVICE, settings.log_level)
+    await database.migrate(settings.database_url, SERVICE, SERVICE)
+    pool = await database.open_pool(settings.database_url, SERVICE, max_size=12)
+    inputs = await health.bind_inputs(pool, settings.kafka_bootstrap, TOPICS)
+    batches = BatchLoop(pool, handle, asyncio.Event())
+    feeds, events = Feeds(pool), EventLog(settings.kafka_bootstrap)
+    probes = health.Health(pool, inputs, settings.kafka_bootstrap)
+    web = api.build(pool, feeds, events, settings.token_key, probes.ready, probes.status)
+    await runner.together(
+        stop,
+        runner.serve(web, settings.bind_host, settings.projections_port),
+        consume(SERVICE, settings.kafka_bootstrap, TOPICS, batches),
+        feeds.run(),
+    )
+
+
+if __name__ == "__main__":
+    runner.run(main)

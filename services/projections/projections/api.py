@@ -1,0 +1,159 @@
+"""What people ask about their campaigns: progress, report, recipients, timeline. Every role may read."""
+
+import asyncio
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, FastAPI, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from kernel.database import Pool
+from kernel.web import EVERYBODY, Guarded, Probe, Problem, create_api, json_response, needs, read_json, user_of
+
+from projections import store_reads
+from projections.api_report import Reports
+from projections.api_stream import Feeds
+from projections.app_log import EventLog, LogUnavailable
+from projections.figures import SUMS, leaves_of
+from projections.progress import State
+from projections.report import file_name
+from projections.store_reads import Campaign, Cursor
+from projections.timeline import facts
+
+MOST = 500
+# A campaign is known here a moment after send-intake has answered its making: ask again before saying 404.
+NEWS_PATIENCE_S = 2.0
+NEWS_POLL_S = 0.1
+START = Cursor(-1, UUID(int=0))
+
+Limit = Annotated[int, Query(ge=1, le=MOST)]
+
+
+class Reading:
+    """The questions, answered from the read models."""
+
+    def __init__(self, pool: Pool, feeds: Feeds, log: EventLog) -> None:
+        self._pool, self._feeds, self._log = pool, feeds, log
+        self._reports = Reports(pool)
+
+    def router(self) -> APIRouter:
+        router = APIRouter(prefix="/api/v1/campaigns/{campaign_id}", route_class=Guarded)
+        allowed = needs(*EVERYBODY)
+        for path, method, endpoint, tag in (
+            ("/progress", "GET", self.progress, "progress"),
+            ("/progress/stream", "GET", self.stream, "progress"),
+            ("/report.csv", "GET", self.report, "report"),
+            ("/recipients", "GET", self.recipients, "recipients"),
+            ("/recipients/{recipient_id}", "GET", self.recipient, "recipients"),
+            ("/recipients/{recipient_id}/timeline", "GET", self.timeline, "recipients"),
+            ("/states", "POST", self.states, "recipients"),
+        ):
+            router.add_api_route(
+                path, endpoint, methods=[method], tags=[tag], openapi_extra=allowed, response_model=None
+            )
+        return router
+
+    async def progress(self, campaign_id: UUID, request: Request) -> Response:
+        """The figures, and the offsets of the topics they stand at."""
+        await self._campaign(campaign_id, request)
+        found = await store_reads.progress(self._pool, [str(campaign_id)])
+        return Response(found[str(campaign_id)].body, media_type="application/json")
+
+    async def stream(self, campaign_id: UUID, request: Request) -> Response:
+        """The figures as server-sent events, now and whenever they change. `Last-Event-ID` resumes."""
+        await self._campaign(campaign_id, request)
+        events = self._feeds.listen(str(campaign_id), request.headers.get("last-event-id"))
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+
+    async def report(self, campaign_id: UUID, request: Request) -> Response:
+        """The recipient report as CSV, one row per recipient in list order, all of it as of one moment."""
+        campaign = await self._campaign(campaign_id, request)
+        name = file_name(campaign.name, str(campaign_id))
+        headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+        rows = self._reports.stream(campaign_id)
+        return StreamingResponse(rows, media_type="text/csv; charset=utf-8", headers=headers)
+
+    async def recipients(
+        self,
+        campaign_id: UUID,
+        request: Request,
+        state: str | None = None,
+        reason: str | None = None,
+        after: str | None = None,
+        limit: Limit = 100,
+    ) -> Response:
+        """A page of recipients in list order. `state` is any number of Progress; `after` is the last page's `next`."""
+        states = leaves_of(state) if state is not None else None
+        if state is not None and not states:
+            raise Problem(422, "bad_state", f"state is one of {', '.join([*State, *SUMS])}.")
+        cursor = _cursor(after) if after is not None else START
+        await self._campaign(campaign_id, request)
+        rows, following = await store_reads.page(self._pool, campaign_id, cursor, states, reason, limit)
+        more = {"next": f"{following.position}.{following.recipient_id}"} if following else {}
+        return json_response({"recipients": rows, **more})
+
+    async def recipient(self, campaign_id: UUID, recipient_id: UUID, request: Request) -> Response:
+        """One recipient: the report's columns and the list's own."""
+        await self._campaign(campaign_id, request)
+        found = await store_reads.recipient(self._pool, campaign_id, recipient_id)
+        if found is None:
+            raise _no_recipient()
+        return json_response(found)
+
+    async def timeline(self, campaign_id: UUID, recipient_id: UUID, request: Request) -> Response:
+        """Every event that concerns the recipient, read back from the log, in the order it happened."""
+        await self._campaign(campaign_id, request)
+        places = await store_reads.places(self._pool, campaign_id, recipient_id)
+        if places is None:
+            raise _no_recipient()
+        try:
+            events = await self._log.read(places)
+        except LogUnavailable:
+            raise Problem(503, "log_unavailable", "The log of events does not answer at the moment.") from None
+        return json_response({"recipient_id": str(recipient_id), "events": facts(events)})
+
+    async def states(self, campaign_id: UUID, request: Request) -> Response:
+        """Today's states of up to 500 recipients: `{recipient_ids}` -> `{states}`, without those not known here."""
+        recipient_ids = _recipient_ids((await read_json(request)).get("recipient_ids"))
+        await self._campaign(campaign_id, request)
+        return json_response({"states": await store_reads.states(self._pool, campaign_id, recipient_ids)})
+
+    async def _campaign(self, campaign_id: UUID, request: Request) -> Campaign:
+        """The campaign, if it is the caller's account's. Raises Problem 404."""
+        account_id = user_of(request).account_id
+        deadline = asyncio.get_running_loop().time() + NEWS_PATIENCE_S
+        while (found := await store_reads.campaign(self._pool, campaign_id, account_id)) is None:
+            if asyncio.get_running_loop().time() >= deadline:
+                raise Problem(404, "unknown_campaign", "There is no such campaign.")
+            await asyncio.sleep(NEWS_POLL_S)
+        return found
+
+
+def _no_recipient() -> Problem:
+    return Problem(404, "unknown_recipient", "There is no such recipient in this campaign.")
+
+
+def _cursor(after: str) -> Cursor:
+    position, _, recipient_id = after.partition(".")
+    try:
+        return Cursor(int(position), UUID(recipient_id))
+    except ValueError:
+        raise Problem(422, "bad_after", "after is the `next` of another page.") from None
+
+
+def _recipient_ids(given: object) -> list[UUID]:
+    if not isinstance(given, list):
+        raise Problem(422, "invalid", "recipient_ids must be a list of ids.")
+    if len(given) > MOST:
+        raise Problem(422, "too_many", f"At most {MOST} recipients at a time.")
+    try:
+        return [UUID(id_) for id_ in given]
+    except (ValueError, TypeError, AttributeError):
+        raise Problem(422, "invalid", "recipient_ids must be a list of ids.") from None
+
+
+def build(pool: Pool, feeds: Feeds, log: EventLog, token_key: str, ready: Probe, status: Probe) -> FastAPI:
+    """The service's HTTP side."""
+    api = create_api("Handsent projections", token_key, ready, status)
+    api.include_router(Reading(pool, feeds, log).router())
+    return api
