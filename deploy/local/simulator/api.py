@@ -17,8 +17,9 @@ from .decision import Decision, refuse
 from .faults import FaultError, parse
 from .gateway import Gateway
 from .receipts import status_at
+from .records import Entry, Promise
 from .settings import Settings
-from .store import Entry, Promise, Store
+from .store import Store
 
 LONGEST_REQUEST = 1 << 16
 MESSAGES = f"/{twilio.API_VERSION}/Accounts/{{account}}/Messages"

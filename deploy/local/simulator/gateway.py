@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .line import Line
+from .records import Promise
 from .signature import sign
-from .store import Promise, Store
+from .store import Store
 from .twilio import encode, inbound_form, status_form
 
 log = logging.getLogger("simulator")

@@ -14,15 +14,24 @@ import fcntl
 import os
 import secrets
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 import orjson
 
 from .receipts import Receipt
+from .records import (
+    Entry,
+    Promise,
+    awaiting_receipts,
+    ledger_line,
+    message_id_at,
+    places,
+    promise_line,
+    promise_of,
+)
 
 BLOCK = 1 << 20
 LONGEST_LINE = 1 << 16
@@ -34,31 +43,6 @@ and at 2,000 requests/s four or more share them."""
 
 class FolderInUse(Exception):
     """Another simulator keeps its ledger in this folder."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What one line of the ledger says, but for the message id."""
-
-    received_at: datetime
-    to: str | None
-    sender: str | None
-    body: str | None
-    status: int
-    accepted: bool
-    idempotency_key: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Promise:
-    """An accepted message and the receipts it will have."""
-
-    message_id: str
-    to: str
-    sender: str
-    accepted_at: datetime
-    callback: str | None
-    receipts: tuple[Receipt, ...]
 
 
 @dataclass(slots=True)
@@ -88,7 +72,6 @@ class Store:
         os.truncate(self._kept, os.fstat(self._kept).st_size // 8 * 8)
         _sync_folder(folder)
         self._durable_end = self._ledger_end
-        # A place can be used again after a torn line was cut off, but never by the same run.
         self._run = secrets.token_hex(6)
         self._group = Group()
         self._waiting = asyncio.Event()
@@ -103,8 +86,8 @@ class Store:
         message_id = self._new_message_id() if entry.accepted else None
         group = self._group
         if message_id is not None:
-            self._promises_end += _put(group.promises, _promise_line(message_id, callback, receipts))
-        self._ledger_end += _put(group.ledger, _ledger_line(entry, message_id))
+            self._promises_end += _put(group.promises, promise_line(message_id, callback, receipts))
+        self._ledger_end += _put(group.ledger, ledger_line(entry, message_id))
         self._waiting.set()
         await group.durable.wait()
         return message_id
@@ -123,12 +106,12 @@ class Store:
 
     def keep(self, message_id: str) -> None:
         """Its receipts were all answered. Not synced: losing this repeats receipts, which is allowed."""
-        os.write(self._kept, array("Q", [_places(message_id)[1]]).tobytes())
+        os.write(self._kept, array("Q", [places(message_id)[1]]).tobytes())
 
     def find(self, message_id: str) -> tuple[dict[str, str], Promise] | None:
         """The ledger's line of an accepted message and its promise."""
         try:
-            ledger_at, promise_at = _places(message_id)
+            ledger_at, promise_at = places(message_id)
         except ValueError:
             return None
         if ledger_at >= self._durable_end:
@@ -137,7 +120,7 @@ class Store:
         if entry is None or entry.get("message_id") != message_id:
             return None
         promise = _line_at(self._promises, promise_at)
-        return None if promise is None else (entry, _promise_of(entry, promise))
+        return None if promise is None else (entry, promise_of(entry, promise))
 
     def newest(self, to: str | None, sender: str | None, most: int) -> list[dict[str, str]]:
         """Accepted messages, the newest first. Reads the file from its end: call it in a thread."""
@@ -161,7 +144,7 @@ class Store:
         with os.fdopen(os.dup(self._promises), "rb") as lines:
             lines.seek(0)
             for line in lines:
-                if at not in done and (message_id := _awaiting_receipts(line)) and (found := self.find(message_id)):
+                if at not in done and (message_id := awaiting_receipts(line)) and (found := self.find(message_id)):
                     yield found[1]
                 at += len(line)
 
@@ -175,7 +158,7 @@ class Store:
             os.close(file)
 
     def _new_message_id(self) -> str:
-        return f"SM{self._ledger_end:010x}{self._promises_end:010x}{self._run}"
+        return message_id_at(self._ledger_end, self._promises_end, self._run)
 
     def _commit(self, group: Group) -> None:
         if group.promises:
@@ -185,63 +168,9 @@ class Store:
         os.fdatasync(self._ledger)
 
 
-def timestamp(at: datetime) -> str:
-    return at.isoformat(timespec="microseconds")[:26] + "Z"
-
-
-def _places(message_id: str) -> tuple[int, int]:
-    return int(message_id[2:12], 16), int(message_id[12:22], 16)
-
-
 def _put(lines: list[bytes], line: bytes) -> int:
     lines.append(line)
     return len(line)
-
-
-def _ledger_line(entry: Entry, message_id: str | None) -> bytes:
-    return orjson.dumps(
-        {
-            "received_at": timestamp(entry.received_at),
-            "to": entry.to,
-            "from": entry.sender,
-            "body": entry.body,
-            "status": entry.status,
-            "accepted": entry.accepted,
-            "message_id": message_id,
-            "idempotency_key": entry.idempotency_key,
-        },
-        option=orjson.OPT_APPEND_NEWLINE,
-    )
-
-
-def _promise_line(message_id: str, callback: str | None, receipts: tuple[Receipt, ...]) -> bytes:
-    return orjson.dumps(
-        {
-            "message_id": message_id,
-            "callback": callback,
-            "receipts": [(receipt.after_ms, receipt.status, receipt.code) for receipt in receipts],
-        },
-        option=orjson.OPT_APPEND_NEWLINE,
-    )
-
-
-def _awaiting_receipts(line: bytes) -> str | None:
-    promise = orjson.loads(line)
-    return promise["message_id"] if promise["callback"] and promise["receipts"] else None
-
-
-def _promise_of(entry: Mapping[str, str], promise: Mapping[str, object]) -> Promise:
-    receipts = promise["receipts"]
-    callback = promise["callback"]
-    assert isinstance(receipts, list) and (callback is None or isinstance(callback, str))
-    return Promise(
-        entry["message_id"],
-        entry["to"],
-        entry["from"],
-        datetime.fromisoformat(entry["received_at"]),
-        callback,
-        tuple(Receipt(*receipt) for receipt in receipts),
-    )
 
 
 def _open(path: Path) -> int:

@@ -116,7 +116,7 @@ async def test_look_ups_find_accepted_messages_newest_first(simulator: Simulator
     assert [message["sid"] for message in page["messages"]] == [sids[2], sids[1]]
     _, message = await simulator.look_up(f"/{sids[1]}")
     assert (message["to"], message["status"], message["error_code"]) == (BOB, "undelivered", 30005)
-    for unknown in ("SM" + "f" * 32, "SM" + "0" * 32, "nonsense"):
+    for unknown in ("SM" + "f" * 32, "SM" + "0" * 32, "SM-" + "0" * 30 + "1", "nonsense"):
         assert (await simulator.look_up(f"/{unknown}"))[0] == 404
 
 
