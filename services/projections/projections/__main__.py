@@ -32,6 +32,9 @@ async def main(stop: runner.Stop) -> None:
         consume(SERVICE, settings.kafka_bootstrap, TOPICS, batches),
         feeds.run(),
     )
+    await events.stop()
+    await probes.close()
+    await pool.close()
 
 
 if __name__ == "__main__":

@@ -131,8 +131,8 @@ def own_columns(names: Iterable[str]) -> list[str]:
 def header_line(names: Iterable[str]) -> bytes:
     """The first line: our columns, then the list's own."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow([*COLUMNS, *map(guarded, names)])
-    return line.getvalue().encode()
+    csv.writer(line, lineterminator="\r\n").writerow([*COLUMNS, *map(guarded, names)])  # quotes \r as well as \n
+    return line.getvalue().removesuffix("\r\n").encode() + b"\n"  # as COPY ends its lines
 
 
 def file_name(campaign_name: str | None, campaign_id: str) -> str:

@@ -1,0 +1,73 @@
+"""The report's words, and what a spreadsheet makes of its cells."""
+
+import csv
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from projections.progress import State
+from projections.report import COLUMNS, WORDS, file_name, guarded, header_line, own_columns, words
+
+from schemas import reasons
+
+
+@pytest.mark.parametrize(
+    ("state", "codes"),
+    [
+        (State.FAILED, reasons.FailureReason),
+        (State.WAITING, reasons.NotAcceptedReason),
+        (State.UNKNOWN, reasons.UnresolvedReason),
+        (State.DROPPED, reasons.DropReason),
+        (State.SUPPRESSED, reasons.SuppressReason),
+        (State.UNCONFIRMED, reasons.UnconfirmedReason),
+    ],
+)
+def test_every_reason_has_words_and_advice(state: State, codes: type[reasons.StrEnum]) -> None:
+    assert {code for told, code in WORDS if told == state} == set(codes)
+    assert all(words(state, code).reason and words(state, code).advice for code in codes)
+
+
+def test_a_reason_of_a_later_release_is_told_as_unknown() -> None:
+    assert words("failed", "gremlins") == WORDS[State.FAILED, "unknown"]
+
+
+def test_no_reason_has_no_words() -> None:
+    assert words("delivered", None) == ("", "")
+
+
+def test_the_columns_are_the_contract() -> None:
+    assert header_line(["City", "=Danger", 'a "b", c']).decode() == ",".join(COLUMNS) + ',City,\'=Danger,"a ""b"", c"\n'
+    assert COLUMNS[:9] == (
+        "recipient_id", "phone", "first_name", "last_name", "state", "delivery", "reason_code", "reason", "advice"
+    )  # fmt: skip
+
+
+def test_columns_the_report_has_already_are_not_repeated() -> None:
+    assert own_columns(["First Name", "City", "LAST_NAME", "firstname", "Name"]) == ["City", "Name"]
+
+
+@given(st.text(max_size=5))
+def test_no_cell_begins_as_a_formula(cell: str) -> None:
+    found = guarded(cell)
+    assert not found or found[0] not in "=+-@\t\r"
+    assert found.removeprefix("'") == cell.removeprefix("'")
+
+
+@given(st.lists(st.text(alphabet=st.characters(exclude_characters="\x00", exclude_categories=("Cs",))), max_size=4))
+def test_any_header_survives_csv(names: list[str]) -> None:
+    line = header_line(names).decode()
+    assert next(csv.reader(io.StringIO(line, newline="")))[len(COLUMNS) :] == [guarded(name) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("Get out the vote!", "Get-out-the-vote-recipients.csv"),
+        ('"; rm -rf /\r\n', "rm-rf-recipients.csv"),
+        ("日本", "c1-recipients.csv"),
+        (None, "c1-recipients.csv"),
+    ],
+)
+def test_the_file_name_is_safe(name: str | None, expected: str) -> None:
+    assert file_name(name, "c1") == expected
