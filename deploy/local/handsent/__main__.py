@@ -8,6 +8,7 @@ import click
 COMMANDS = {
     "up": "handsent.up:up",
     "status": "handsent.status:status",
+    "user": "handsent.user:user",
     "demo": "handsent.demo.command:demo",
 }
 
