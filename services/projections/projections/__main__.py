@@ -3,13 +3,12 @@
 import asyncio
 
 from kernel import database, health, log, runner
-from kernel.batch import BatchLoop
 from kernel.consumer import consume
 from kernel.settings import load
 
 from projections import api
 from projections.api_stream import Feeds
-from projections.app import TOPICS, handle
+from projections.app import TOPICS, PacedLoop, handle
 from projections.app_log import EventLog
 from projections.settings import Settings
 
@@ -22,7 +21,7 @@ async def main(stop: runner.Stop) -> None:
     await database.migrate(settings.database_url, SERVICE, SERVICE)
     pool = await database.open_pool(settings.database_url, SERVICE, max_size=12)
     inputs = await health.bind_inputs(pool, settings.kafka_bootstrap, TOPICS)
-    batches = BatchLoop(pool, handle, asyncio.Event())
+    batches = PacedLoop(pool, handle, asyncio.Event())
     feeds, events = Feeds(pool), EventLog(settings.kafka_bootstrap)
     probes = health.Health(pool, inputs, settings.kafka_bootstrap)
     web = api.build(pool, feeds, events, settings.token_key, probes.ready, probes.status)

@@ -146,11 +146,11 @@ def new_row(event: RecipientEvent) -> Row:
     return Row(event.recipient_id, event.campaign_id, event.account_id, event.person_id)
 
 
-def leaf(row: Row) -> tuple[State, str | None]:
+def leaf(row: Row) -> tuple[str, str | None]:
     """The state the row is counted in, and the reason code where there is one. What was sent outweighs the rest."""
     attempt, receipt = row.attempt, row.receipt
     if receipt and attempt and (receipt.verdict == State.DELIVERED or receipt.attempt == attempt.number):
-        return State(receipt.verdict), receipt.reason
+        return receipt.verdict, receipt.reason
     if attempt and attempt.outcome != NOT_ACCEPTED:
         return SENT_STATE[attempt.outcome], attempt.reason
     if row.suppressed:

@@ -1,8 +1,9 @@
 """The read models in Postgres, as the fold writes them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+import asyncpg
 from kernel.database import Connection, load_queries
 
 from projections.figures import Change
@@ -25,32 +26,26 @@ async def begin_batch(connection: Connection) -> None:
     await connection.execute(q.begin_batch)
 
 
-async def known_recipients(connection: Connection, recipient_ids: Sequence[str]) -> set[str]:
-    return {row[0] for row in await connection.fetch(q.known_recipients, recipient_ids)} if recipient_ids else set()
-
-
-async def insert_recipients(connection: Connection, new: Sequence[Stored]) -> set[str]:
-    """The ids that were inserted; the others exist by now."""
-    if not new:
-        return set()
-    rows = ((*stored.row[:4], *_facts(stored), *_place_in_list(stored.row)) for stored in new)
-    return {row[0] for row in await connection.fetch(q.insert_recipients, *zip(*rows, strict=True))}
-
-
 async def lock_recipients(connection: Connection, recipient_ids: Sequence[str]) -> dict[str, Stored]:
     if not recipient_ids:
         return {}
     return {row[0]: _stored(*row) for row in await connection.fetch(q.lock_recipients, recipient_ids)}
 
 
-async def update_recipients(connection: Connection, changed: Sequence[Stored], listed: Sequence[Row]) -> None:
+async def update_recipients(connection: Connection, changed: Sequence[Stored], listed: Sequence[Stored]) -> None:
     """Writes locked rows; `listed` are those of them that learned their place in the list just now."""
     if changed:
-        rows = ((stored.row.recipient_id, *_facts(stored)) for stored in changed)
-        await connection.execute(q.update_recipients, *zip(*rows, strict=True))
+        await connection.execute(q.update_recipients, [_columns(stored) for stored in changed])
     if listed:
-        places = ((row.recipient_id, *_place_in_list(row)) for row in listed)
-        await connection.execute(q.list_recipients, *zip(*places, strict=True))
+        await connection.execute(q.list_recipients, [_columns(stored) for stored in listed])
+
+
+async def insert_recipients(connection: Connection, new: Sequence[Stored]) -> None:
+    """Inserts rows in id order. Raises a retriable error when another process has inserted one of them meanwhile."""
+    if new:
+        inserted = await connection.execute(q.insert_recipients, [_columns(stored) for stored in new])
+        if inserted != f"INSERT 0 {len(new)}":
+            raise asyncpg.SerializationError("another process inserted one of these recipients: lock and read it")
 
 
 async def change_figures(connection: Connection, changes: dict[str, Change]) -> None:
@@ -101,36 +96,39 @@ async def drifted(connection: Connection) -> list[str]:
 
 # --- rows and columns ------------------------------------------------------------------------------------
 
+_UNLISTED = Listed(UNLISTED)
 _NO_PRESSED, _NO_DROPPED, _NO_SUPPRESSED = (None,) * 3, (None,) * 2, (None,) * 3
 _NO_ATTEMPT, _NO_RECEIPT = (None,) * 8, (None,) * 5
 
 
-def _facts(stored: Stored) -> Iterator[Any]:
-    """The columns of a row that change, in the order of the statements."""
-    row = stored.row
-    yield from (*leaf(row), stored.history, row.number)
-    yield from row.pressed or _NO_PRESSED
-    yield row.released_at
-    yield from row.dropped or _NO_DROPPED
-    yield from row.suppressed or _NO_SUPPRESSED
-    yield from row.attempt or _NO_ATTEMPT
-    yield from row.receipt or _NO_RECEIPT
+def _columns(stored: Stored) -> tuple[Any, ...]:
+    """A row as the table has it."""
+    row, history = stored
+    return (
+        *row[:4],
+        *(row.listed or _UNLISTED),
+        *leaf(row),
+        history,
+        row.number,
+        *(row.pressed or _NO_PRESSED),
+        row.released_at,
+        *(row.dropped or _NO_DROPPED),
+        *(row.suppressed or _NO_SUPPRESSED),
+        *(row.attempt or _NO_ATTEMPT),
+        *(row.receipt or _NO_RECEIPT),
+    )
 
 
-def _place_in_list(row: Row) -> tuple[int, str | None, str | None, str | None]:
-    return row.listed or (UNLISTED, None, None, None)
-
-
-def _stored(
-    recipient_id: str, campaign_id: str, account_id: str, history: bytes, position: int, number: str | None, *facts: Any
-) -> Stored:
+def _stored(*columns: Any) -> Stored:
+    """A row as `lock_recipients` answers it."""
+    recipient_id, campaign_id, account_id, person_id, position, history, number, *facts = columns
     pressed, released_at, dropped, suppressed = facts[:3], facts[3], facts[4:6], facts[6:9]
-    attempt, receipt = facts[9:17], facts[17:22]
+    attempt, receipt = facts[9:17], facts[17:]
     row = Row(
         recipient_id,
         campaign_id,
         account_id,
-        "",
+        person_id,
         number,
         Listed(position) if position != UNLISTED else None,
         Pressed(*pressed) if pressed[0] else None,

@@ -4,38 +4,16 @@
 SELECT set_config('synchronous_commit', 'off', true), set_config('enable_seqscan', 'off', true),
        set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true);
 
--- name: known_recipients
--- Which of these have a row.
-SELECT recipient_id::text FROM recipients WHERE recipient_id = ANY($1::uuid[]);
-
--- name: insert_recipients
--- New rows, in id order. One that another process inserted meanwhile is not in the answer: it must be locked and read.
-INSERT INTO recipients (
-    recipient_id, campaign_id, account_id, person_id,
-    state, reason_code, history, number, processed_at, processed_by, due_at, released_at, dropped_at, drop_reason,
-    suppressed_at, suppress_reason, opted_out_at, attempt, outcome, sent_at, accepted_at, carrier_message_id, segments,
-    outcome_code, outcome_reason, receipt_attempt, receipt, receipt_at, receipt_code, receipt_reason,
-    position, first_name, last_name, columns)
-SELECT * FROM unnest(
-    $1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[],
-    $5::text[], $6::text[], $7::bytea[], $8::text[], $9::timestamptz[], $10::text[], $11::timestamptz[],
-    $12::timestamptz[], $13::timestamptz[], $14::text[], $15::timestamptz[], $16::text[], $17::timestamptz[],
-    $18::int[], $19::text[], $20::timestamptz[], $21::timestamptz[], $22::text[], $23::int[], $24::text[], $25::text[],
-    $26::int[], $27::text[], $28::timestamptz[], $29::text[], $30::text[],
-    $31::bigint[], $32::text[], $33::text[], $34::jsonb[])
-ON CONFLICT DO NOTHING
-RETURNING recipient_id::text;
-
 -- name: lock_recipients
 -- The rows of these recipients, locked in id order, so that two batches never wait for each other in a circle.
-SELECT recipient_id::text, campaign_id::text, account_id::text, history, position, number,
+SELECT recipient_id::text, campaign_id::text, account_id::text, person_id::text, position, history, number,
        processed_at, processed_by, due_at, released_at, dropped_at, drop_reason,
        suppressed_at, suppress_reason, opted_out_at, attempt, outcome, sent_at, accepted_at, carrier_message_id, segments,
        outcome_code, outcome_reason, receipt_attempt, receipt, receipt_at, receipt_code, receipt_reason
   FROM recipients WHERE recipient_id = ANY($1::uuid[]) ORDER BY recipient_id FOR UPDATE;
 
 -- name: update_recipients
--- What is known now of rows that are locked.
+-- What is known now of rows that are locked. Their place in the list stays: it is indexed, and rarely news.
 UPDATE recipients r
    SET state = n.state, reason_code = n.reason_code, history = n.history, number = n.number,
        processed_at = n.processed_at, processed_by = n.processed_by, due_at = n.due_at, released_at = n.released_at,
@@ -46,24 +24,19 @@ UPDATE recipients r
        outcome_code = n.outcome_code, outcome_reason = n.outcome_reason,
        receipt_attempt = n.receipt_attempt, receipt = n.receipt, receipt_at = n.receipt_at,
        receipt_code = n.receipt_code, receipt_reason = n.receipt_reason
-  FROM unnest(
-    $1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::timestamptz[], $7::text[], $8::timestamptz[],
-    $9::timestamptz[], $10::timestamptz[], $11::text[], $12::timestamptz[], $13::text[], $14::timestamptz[],
-    $15::int[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::text[], $20::int[], $21::text[], $22::text[],
-    $23::int[], $24::text[], $25::timestamptz[], $26::text[], $27::text[])
-    AS n(recipient_id, state, reason_code, history, number, processed_at, processed_by, due_at,
-         released_at, dropped_at, drop_reason, suppressed_at, suppress_reason, opted_out_at,
-         attempt, outcome, sent_at, accepted_at, carrier_message_id, segments, outcome_code, outcome_reason,
-         receipt_attempt, receipt, receipt_at, receipt_code, receipt_reason)
+  FROM unnest($1::recipients[]) n
  WHERE r.recipient_id = n.recipient_id;
 
 -- name: list_recipients
 -- The place in the list of rows that were known before it, and are locked.
 UPDATE recipients r
    SET position = n.position, first_name = n.first_name, last_name = n.last_name, columns = n.columns
-  FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::jsonb[])
-    AS n(recipient_id, position, first_name, last_name, columns)
+  FROM unnest($1::recipients[]) n
  WHERE r.recipient_id = n.recipient_id;
+
+-- name: insert_recipients
+-- New rows, in id order; one that another process has inserted meanwhile is left out.
+INSERT INTO recipients SELECT * FROM unnest($1::recipients[]) ON CONFLICT DO NOTHING;
 
 -- name: change_figures
 -- What a batch changes in the figures of its campaigns, in id order.

@@ -37,19 +37,20 @@ CREATE TABLE list_columns (
 );
 
 -- One row per recipient: the join of its facts (`progress.Row`), the state it is counted in, and where its events lie.
+-- Whole rows travel as arrays of this type: keep the order of the columns and `store._columns` alike.
 CREATE TABLE recipients (
     recipient_id       uuid   NOT NULL PRIMARY KEY,
     campaign_id        uuid   NOT NULL,
     account_id         uuid   NOT NULL,
     person_id          uuid   NOT NULL,
     position           bigint NOT NULL,  -- behind all others until RecipientAdded is here
-    number             text,
     first_name         text,
     last_name          text,
     columns            jsonb,
     state              text   NOT NULL,
     reason_code        text,
     history            bytea  NOT NULL,  -- 27 bytes per event: event_id, topic, partition, offset
+    number             text,
     processed_at       timestamptz,
     processed_by       text,
     due_at             timestamptz,
