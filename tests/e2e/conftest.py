@@ -28,7 +28,7 @@ def _still_so(running: Running) -> None:
     with urllib.request.urlopen(f"{running.url('CARRIER_PORT')}/simulator/ledger") as answer:
         lines = map(orjson.loads, answer.read().splitlines())
         texts = Counter(line["to"] for line in lines if line["accepted"])
-    later = {account for number, count, account in FOR_GOOD if texts[number] != count}
+    later = {account for number, (count, account) in FOR_GOOD.items() if texts[number] != count}
     assert not later, f"texted after the story's end: {later}"
 
 

@@ -130,7 +130,7 @@ class Story:
         """How many texts each of these people got; held again against the ledger when all stories are told."""
         numbers = list(numbers)
         found = Counter(line["to"] for line in await self.ledger(numbers) if line["accepted"])
-        FOR_GOOD.extend((number, found[number], self.account) for number in numbers)
+        FOR_GOOD.update({number: (found[number], self.account) for number in numbers})
         return found
 
     # --- what is shown -------------------------------------------------------------------------------
@@ -182,8 +182,8 @@ class Story:
         return events
 
 
-# (number, texts, account): what a story has seen at its end must still be so when all of them are over.
-FOR_GOOD: list[tuple[str, int, str]] = []
+# number -> (texts, account): what a story has seen at its end must still be so when all of them are over.
+FOR_GOOD: dict[str, tuple[int, str]] = {}
 
 
 def adds_up(p: dict[str, Any]) -> bool:
