@@ -23,6 +23,7 @@ EVENTS = Counter("handsent_events_applied_total", "Events applied", ["topic"])
 STOPPED = Gauge("handsent_partition_stopped", "1 while a partition stands still at an event", ["topic", "partition"])
 
 Handler = Callable[[Connection, list[Received], Outbox], Awaitable[None]]
+Broken = dict[tuple[Position, int], str]  # events the handler has refused in this batch, and why
 
 
 class Record(Protocol):
@@ -70,11 +71,16 @@ class BatchLoop:
         Retries while Postgres is away; raises whatever else the handler raises.
         """
         pause_s = 0.05
+        broken: Broken = {}
         while True:
             try:
-                return await self._once({p: r for p, r in records.items() if p not in self.stopped and r})
-            except InvariantBroken as broken:
-                records = await self._stop_before(records, broken)
+                return await self._once({p: r for p, r in records.items() if p not in self.stopped and r}, broken)
+            except InvariantBroken as found:
+                # Its transaction is undone; the same records again, this time only up to the event it names.
+                _, topic, partition, offset = found.received
+                if ((topic, partition), offset) in broken or (topic, partition) not in records:
+                    raise
+                broken[(topic, partition), offset] = found.why
             except Exception as error:
                 if not retriable(error):
                     raise
@@ -96,17 +102,18 @@ class BatchLoop:
         if not self.stopped:
             return {}
         going = set(self.stopped) - await quarantine.standing(self._pool)
-        for position in going:
+        found = await self.positions(going) if going else {}
+        for position in going:  # only now: a connection lost a line above leaves them for the next call
             del self.stopped[position]
             STOPPED.labels(*map(str, position)).set(0)
-        return await self.positions(going) if going else {}
+        return found
 
-    async def _once(self, records: Mapping[Position, Sequence[Record]]) -> Applied:
+    async def _once(self, records: Mapping[Position, Sequence[Record]], broken: Broken) -> Applied:
         unknown = [position for position in records if position not in self._next]
         if unknown:
             await self.positions(unknown)
         applied = Applied()
-        parts = [part for position in sorted(records) if (part := await self._part(position, records, applied))]
+        parts = [part for position in sorted(records) if (part := await self._part(position, records, applied, broken))]
         moving = [part for part in parts if part.move.next_offset > part.move.expected]
         if moving and not await self._commit(moving):
             applied.seek |= await self.positions([part.move[:2] for part in moving])
@@ -117,7 +124,7 @@ class BatchLoop:
         return applied
 
     async def _part(
-        self, position: Position, records: Mapping[Position, Sequence[Record]], applied: Applied
+        self, position: Position, records: Mapping[Position, Sequence[Record]], applied: Applied, broken: Broken
     ) -> _Part | None:
         expected = self._next[position]
         todo = [record for record in records[position] if record.offset >= expected]
@@ -126,15 +133,17 @@ class BatchLoop:
         if todo[0].offset != expected:  # what lies between is still to be read
             applied.seek |= await self.positions([position])
             return None
-        return self._decode(position, expected, todo)
+        return self._decode(position, expected, todo, broken)
 
-    def _decode(self, position: Position, expected: int, todo: Sequence[Record]) -> _Part:
+    def _decode(self, position: Position, expected: int, todo: Sequence[Record], broken: Broken) -> _Part:
         topic, partition = position
         events: list[Received] = []
         for record in todo:
             if (position, record.offset) in self._passed_over:
                 log.warning("event_passed_over", topic=topic, partition=partition, offset=record.offset)
                 continue
+            if why := broken.get((position, record.offset)):
+                return _Part(Move(topic, partition, expected, record.offset), events, (record.offset, why))
             try:
                 events.append(Received(decode(record.value), topic, partition, record.offset))
             except UndecodableEvent as error:
@@ -177,16 +186,6 @@ class BatchLoop:
         self.stopped[position] = offset
         STOPPED.labels(*map(str, position)).set(1)
         log.error("partition_stopped", topic=position[0], partition=position[1], offset=offset, error=error)
-
-    async def _stop_before(
-        self, records: Mapping[Position, Sequence[Record]], broken: InvariantBroken
-    ) -> Mapping[Position, Sequence[Record]]:
-        _, topic, partition, offset = broken.received
-        position = (topic, partition)
-        before = [record for record in records[position] if record.offset < offset]
-        await self._once({**records, position: before})
-        await self._stop_at(position, offset, broken.why)
-        return {}
 
 
 async def _rollback(transaction: asyncpg.transaction.Transaction) -> None:

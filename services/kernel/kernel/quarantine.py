@@ -7,9 +7,10 @@ from kernel.offsets import Position
 
 
 async def record(pool: Pool, position: Position, offset: int, error: str) -> None:
-    """Says that the partition stands still at this event."""
+    """Says that the partition stands still at this event; nothing if it went past it in other hands."""
     await pool.execute(
-        """INSERT INTO stopped (topic, partition, event_offset, error) VALUES ($1, $2, $3, $4)
+        """INSERT INTO stopped (topic, partition, event_offset, error)
+           SELECT topic, partition, $3, $4 FROM offsets WHERE topic = $1 AND partition = $2 AND next_offset = $3
            ON CONFLICT (topic, partition) DO UPDATE SET event_offset = $3, error = $4""",
         *position,
         offset,
