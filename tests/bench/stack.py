@@ -45,7 +45,7 @@ class Running:
 
 def _family(pid: int) -> list[psutil.Process]:
     parent = psutil.Process(pid)
-    return [parent, *(parent.children(recursive=True) if "handsent" not in " ".join(parent.cmdline()) else [])]
+    return [parent, *(parent.children(recursive=True) if parent.name() == "postgres" else [])]
 
 
 def _cpu_s(pid: int) -> float:

@@ -25,7 +25,7 @@ async def consume(service: str, bootstrap: str, topics: Iterable[str], loop: Bat
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         isolation_level="read_committed",
-        fetch_max_wait_ms=100,
+        fetch_max_wait_ms=500,
         max_partition_fetch_bytes=1024 * 1024,
         session_timeout_ms=10_000,
         heartbeat_interval_ms=3_000,

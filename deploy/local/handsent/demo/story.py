@@ -175,6 +175,7 @@ async def _judge(story: Story, manager: User, plays: list[Played], opted_out: se
         progress = await story.settled(manager, played, verdict.expected(played, opted_out))
         if played.ended_at is None:
             await manager.call("POST", f"/campaigns/{played.campaign_id}/end", json={"confirm": "END"})
+        story.problems += verdict.against_opt_outs(played, opted_out, progress)
         path = await story.report(manager, played, progress)
         story.say(f"{played.title}: " + ", ".join(f"{progress[name]} {name}" for name in verdict.COUNTS))
         story.say(f"{played.title}: report in {path}")

@@ -14,6 +14,7 @@ REFUSED_AT_ONCE = {"0001", "0002", "0010"}  # the simulator's habits by the last
 NEVER_TAKEN = REFUSED_AT_ONCE | {"0016"}
 UNKNOWN_FOR_GOOD = {"0016"}  # answers 500 and took nothing: nobody can know
 SILENT = {"0009"}
+OPTED_OUT_AT_CARRIER = {"0010"}  # found out by the first refusal, and then kept
 COUNTS = ("recipients", "unprocessed", "processed", "waiting", "suppressed", "dropped", "sent", "delivered",
           "not_delivered", "failed", "awaiting", "unconfirmed", "unknown")  # fmt: skip
 
@@ -52,12 +53,19 @@ def expected(played: Played, opted_out: set[str]) -> dict[str, int]:
     texted = [p.phone for p in played.pressed if p.phone not in opted_out]
     return {
         "processed": len(played.pressed),
-        "suppressed": len(played.pressed) - len(texted),
-        "sent": len(texted),
         "waiting": 0,
         "awaiting": sum(phone[-4:] in SILENT for phone in texted),
         "unknown": sum(phone[-4:] in UNKNOWN_FOR_GOOD for phone in texted),
     }
+
+
+def against_opt_outs(played: Played, opted_out: set[str], progress: dict[str, Any]) -> list[str]:
+    """Who had opted out is suppressed; so is, from then on, who turned out to have opted out at the carrier."""
+    least = 0 if played.dropped else sum(p.phone in opted_out for p in played.pressed)
+    most = least + (0 if played.dropped else sum(p.phone[-4:] in OPTED_OUT_AT_CARRIER for p in played.pressed))
+    if least <= progress["suppressed"] <= most:
+        return []
+    return [f"{played.title}: {progress['suppressed']} suppressed, not {least} to {most}"]
 
 
 def against_ledger(plays: Iterable[Played], opted_out: set[str], ledger: list[dict[str, Any]]) -> list[str]:
