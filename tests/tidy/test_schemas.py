@@ -92,7 +92,7 @@ def test_every_reason_begins_with_unknown() -> None:
     enums = [each for each in vars(reasons).values() if isinstance(each, type) and each.__module__ == reasons.__name__]
     assert enums
     for enum in enums:
-        assert [str(member) for member in enum][0] == "unknown"
+        assert next(iter(enum)) == "unknown"
         assert all(str(member) == member.name.lower() for member in enum)
 
 
