@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, FastAPI, Query, Request
+from fastapi import APIRouter, Query, Request
 from kernel.database import Pool
 from kernel.health import Health
 from kernel.outbox import Outbox
@@ -126,10 +126,11 @@ async def depths(pool: Pool) -> dict[str, int]:
 
 def build(
     pool: Pool, settings: Settings, probes: Health, outcomes: Outcomes, relay: asyncio.Event, queued: asyncio.Event
-) -> FastAPI:
-    """The service's HTTP side."""
+) -> Any:
+    """The service's HTTP side, an ASGI application."""
     api = create_api("Handsent dispatcher", settings.token_key, probes.ready, probes.status)
-    api.include_router(Webhooks(pool, outcomes, settings, relay).router())
+    webhooks = Webhooks(pool, outcomes, settings, relay)
+    api.include_router(webhooks.router())
     api.include_router(OptOuts(pool, settings.person_id_secret, settings.default_region, relay).router())
     api.include_router(Operations(pool, relay, queued).router())
-    return api
+    return webhooks.ahead_of(api)

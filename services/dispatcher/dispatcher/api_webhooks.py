@@ -1,24 +1,32 @@
 """The carrier's webhooks: status callbacks and inbound messages, signed over our public URL."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hmac
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Request, Response
+import structlog
+from fastapi import APIRouter, FastAPI, Request, Response
 from kernel.database import Pool
-from kernel.web import Direct, Problem, read_body
+from kernel.errors import retriable
+from kernel.web import Direct, Problem, problem_response, read_body
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
 from twilio.request_validator import RequestValidator
 
 from dispatcher import callback, keywords, receipt, store_replies
 from dispatcher.app_batcher import Batcher
 from dispatcher.app_outcomes import Callback, Outcomes
+from dispatcher.attempt import PROVIDER
 from dispatcher.outcome import LONGEST_ID
 from dispatcher.settings import Settings
 from dispatcher.store_attempts import Proof
 from dispatcher.store_replies import Reply
 
+log = structlog.get_logger()
+
+STATUS, INBOUND = callback.PATH, f"/webhooks/{PROVIDER}/inbound"
 LARGEST_FORM = 64 * 1024
 MOST_FIELDS = 200
 SENDER_PATIENCE_S, SENDER_POLL_S = 2.0, 0.1
@@ -37,43 +45,65 @@ class Webhooks:
         self._replies = Batcher[Reply]("replies", self._receive, INBOUND_LINGER_S, INBOUND_PATIENCE_S)
 
     def router(self) -> APIRouter:
-        router = APIRouter(prefix="/webhooks/twilio", route_class=Direct, tags=["webhooks"])
-        router.add_api_route("/status", self.status, methods=["POST"], status_code=204, response_model=None)
-        router.add_api_route("/inbound", self.inbound, methods=["POST"], response_model=None)
+        """The endpoints as routes, for OpenAPI; `ahead_of` serves them."""
+        router = APIRouter(route_class=Direct, tags=["webhooks"])
+        router.add_api_route(STATUS, self.status, methods=["POST"], status_code=204, response_model=None)
+        router.add_api_route(INBOUND, self.inbound, methods=["POST"], response_model=None)
         return router
+
+    def ahead_of(self, api: FastAPI) -> ASGIApp:
+        """The webhooks, then the rest: a framework's layers and routing would cost 90 µs of a receipt's 150."""
+        endpoints = {STATUS: self.status, INBOUND: self.inbound}
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            endpoint = endpoints.get(scope.get("path", ""))
+            if endpoint is None or scope["method"] != "POST":
+                await api(scope, receive, send)
+                return
+            response = await answered(endpoint, Request(scope, receive))
+            await response(scope, receive, send)
+
+        return app
 
     async def status(self, request: Request) -> Response:
         """A receipt: stored and, where it is about an attempt of ours, in effect before it is answered."""
-        signed = await self._signed(request)
+        form, body = await self._signed(request)
         try:
-            proven = receipt.read(signed.form)
+            proven = receipt.read(form)
         except receipt.Unreadable as error:
             raise Problem(400, "bad_callback", str(error)) from None
-        key, now = callback.read(request.query_params, self._callback_key), datetime.now(UTC)
+        query = dict(parse_qsl(request.scope["query_string"].decode("latin-1"), max_num_fields=MOST_FIELDS))
+        key, now = callback.read(query, self._callback_key), datetime.now(UTC)
         proof = Proof(*key, proven, now) if key is not None and proven is not None else None
-        await self._outcomes.receive(Callback(now, key, signed.body, proof))
+        await self._outcomes.receive(Callback(now, key, body, proof))
         return Response(status_code=204)
 
     async def inbound(self, request: Request) -> Response:
         """What a person answered: stored, and a STOP in force, before it is answered."""
-        form = (await self._signed(request)).form
+        form, _ = await self._signed(request)
         reply = _reply(form, datetime.now(UTC))
         await self._until_known(reply.sender)
         await self._replies.put(reply)
         return Response(NOTHING_TO_SAY, media_type="text/xml")
 
-    async def _signed(self, request: Request) -> "_Signed":
-        """The form, if the carrier signed it for exactly the URL it was given. Raises Problem 403, 413 or 400."""
+    async def _signed(self, request: Request) -> tuple[dict[str, str], bytes]:
+        """The form, and as it came, if the carrier signed it for the URL it was given. Raises Problem 403, 413, 400."""
         body = await read_body(request, LARGEST_FORM)
-        query = request.url.query
-        url = f"{self._public_url}{request.url.path}{'?' + query if query else ''}"
         try:
             form = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS))
         except ValueError:
             raise Problem(400, "bad_form", "The body is not a form in UTF-8.") from None
-        if not self._signatures.validate(url, form, request.headers.get("x-twilio-signature", "")):
+        query = request.scope["query_string"].decode("latin-1")
+        url = f"{self._public_url}{request.scope['path']}{'?' + query if query else ''}"
+        if not self._is_signed(url, form, request.headers.get("x-twilio-signature", "")):
             raise Problem(403, "bad_signature", "The signature is not the carrier's.")
-        return _Signed(form, body)
+        return form, body
+
+    def _is_signed(self, url: str, form: dict[str, str], signature: str) -> bool:
+        # The vendor's `validate` also tries the URL with and without its port, for three times the price.
+        expected: str = self._signatures.compute_signature(url, form)
+        exact = hmac.compare_digest(expected.encode(), signature.encode())
+        return exact or bool(self._signatures.validate(url, form, signature))
 
     async def _until_known(self, sender: str) -> None:
         """A person can answer before the campaign's first event has reached us; after a while the reply is parked."""
@@ -88,10 +118,20 @@ class Webhooks:
             self._relay.set()
 
 
-@dataclass(frozen=True, slots=True)
-class _Signed:
-    form: dict[str, str]
-    body: bytes
+async def answered(endpoint: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
+    """The endpoint's answer, or the problem it raised."""
+    try:
+        return await endpoint(request)
+    except Problem as problem:
+        return problem_response(problem)
+    except ClientDisconnect:
+        return Response(status_code=400)
+    except Exception as error:
+        if retriable(error):
+            log.warning("webhook_failed", error=type(error).__name__)
+            return problem_response(Problem(503, "try_again", "Something this needs is away. Try again."))
+        log.error("webhook_broke", exc_info=error)
+        return problem_response(Problem(500, "internal", "Something went wrong on our side."))
 
 
 def _reply(form: dict[str, str], now: datetime) -> Reply:

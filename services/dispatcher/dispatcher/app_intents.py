@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 MOST_INTENTS = 200
 POLL_S = 0.2  # for what other processes queued, and for ended back-offs
-LINGER_S = 0.004  # busy: intents share a commit; idle: the first one does not wait
+LINGER_S = 0.008  # busy: intents share a commit; idle: the first one does not wait
 INTENT_LIFE_S = 5.0
 POSTGRES_AWAY_S = 0.5
 

@@ -16,7 +16,7 @@ class Settings(ServiceSettings):
     twilio_account_sid: str = Field(min_length=1)
     twilio_auth_token: str = Field(min_length=1, repr=False)
     callback_key: str = Field(min_length=16, repr=False)
-    carrier_connections: int = Field(64, ge=1, le=1000)
+    carrier_connections: int = Field(128, ge=1, le=1000)
     carrier_connect_timeout_s: float = Field(3.0, gt=0)
     carrier_timeout_s: float = Field(15.0, gt=0, le=60)
     unconfirmed_after_s: int = Field(259_200, ge=1)
