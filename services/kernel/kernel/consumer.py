@@ -1,5 +1,6 @@
 """A plain aiokafka consumer over the batch loop: several partitions in one transaction (the projections' way)."""
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,12 +9,14 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 
 from kernel.batch import BatchLoop
+from kernel.errors import retriable
 from kernel.offsets import Position
 
 log = structlog.get_logger()
 
 BATCH_RECORDS = 2000
 POLL_MS = 1000
+SESSION_TIMEOUT_S = 10.0
 
 
 async def consume(service: str, bootstrap: str, topics: Iterable[str], loop: BatchLoop) -> None:
@@ -27,8 +30,8 @@ async def consume(service: str, bootstrap: str, topics: Iterable[str], loop: Bat
         isolation_level="read_committed",
         fetch_max_wait_ms=500,
         max_partition_fetch_bytes=1024 * 1024,
-        session_timeout_ms=10_000,
-        heartbeat_interval_ms=3_000,
+        session_timeout_ms=int(SESSION_TIMEOUT_S * 1000),
+        heartbeat_interval_ms=int(SESSION_TIMEOUT_S * 300),
     )
     consumer.subscribe(list(topics), listener=_SeekToPostgres(consumer, loop))
     await consumer.start()
@@ -43,7 +46,16 @@ async def _one_batch(consumer: AIOKafkaConsumer, loop: BatchLoop) -> None:
     found = await consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH_RECORDS)
     records: dict[Position, Any] = {(tp.topic, tp.partition): batch for tp, batch in found.items()}
     applied = await loop.apply(records) if records else None
-    _seek(consumer, {**(applied.seek if applied else {}), **await loop.resumed()})
+    _seek(consumer, {**(applied.seek if applied else {}), **await _resumed(loop)})
+
+
+async def _resumed(loop: BatchLoop) -> dict[Position, int]:
+    try:
+        return await loop.resumed()
+    except Exception as error:
+        if not retriable(error):
+            raise
+        return {}  # asked again after the next batch
 
 
 def _seek(consumer: AIOKafkaConsumer, offsets: dict[Position, int]) -> None:
@@ -63,7 +75,18 @@ class _SeekToPostgres(ConsumerRebalanceListener):  # type: ignore[misc]
         """Nothing to hand over: the offsets moved with their effect."""
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        positions = await self._loop.positions((tp.topic, tp.partition) for tp in assigned)
+        positions = await self._where([(tp.topic, tp.partition) for tp in assigned])
         for position, offset in positions.items():
             self._consumer.seek(TopicPartition(*position), offset)
         log.info("partitions_assigned", partitions=len(positions))
+
+    async def _where(self, assigned: list[Position]) -> dict[Position, int]:
+        # aiokafka only logs what a listener raises, and would then read the log from its beginning.
+        while True:
+            try:
+                return await self._loop.positions(assigned)
+            except Exception as error:
+                if not retriable(error):
+                    raise
+                log.warning("positions_retried", error=repr(error))
+                await asyncio.sleep(0.5)

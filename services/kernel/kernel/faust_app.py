@@ -7,6 +7,7 @@ to seek where Postgres says, to commit nothing to Kafka, and to hand an agent on
 
 import asyncio
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
@@ -30,7 +31,8 @@ BATCH_RECORDS = 500
 FETCH_WAIT_MS = 500
 SESSION_TIMEOUT_S = 10.0
 STOPPED_POLL_S = 2.0
-LANE_BATCHES = 4
+MOST_WAITING = 1000  # records of one partition
+LINGER_S = 0.005  # busy: batches begin so far apart and carry more; idle: the first one does not wait
 
 
 class _PassThrough(Schema):  # type: ignore[misc]
@@ -133,10 +135,10 @@ class OffsetAuthorityApp(faust.App):  # type: ignore[misc]
     """A `faust.App` whose batches go to a BatchLoop."""
 
     batch_loop: BatchLoop
-    lanes: "_Lanes"
+    inbox: "_Inbox"
 
     def on_init_dependencies(self) -> list[Any]:
-        return [*super().on_init_dependencies(), self.lanes]
+        return [*super().on_init_dependencies(), self.inbox]
 
     def _new_transport(self) -> Any:
         return _Transport(self.conf.broker_consumer, self)
@@ -161,24 +163,24 @@ def build_app(service: str, bootstrap: str, topics: Iterable[str], loop: BatchLo
         stream_wait_empty=False,
     )
     app.batch_loop = loop
-    lanes = _Lanes(app, loop)
+    inbox = _Inbox(app, loop)
     for topic in topics:
-        _add_agent(app, topic, lanes)
-    app.lanes = lanes
+        _add_agent(app, topic, inbox)
+    app.inbox = inbox
     return app
 
 
-def _add_agent(app: OffsetAuthorityApp, topic: str, lanes: "_Lanes") -> None:
+def _add_agent(app: OffsetAuthorityApp, topic: str, inbox: "_Inbox") -> None:
     async def agent(stream: Any) -> None:
         async for records in stream:
-            await lanes.put((records[0].topic, records[0].partition), records)
+            await inbox.put((records[0].topic, records[0].partition), records)
 
     channel = app.topic(topic, schema=_PassThrough(key_type=None, value_type=None))
     app.agent(channel, name=f"{app.conf.id}-{topic}")(agent)
 
 
-class _Lanes(Service):  # type: ignore[misc]
-    """One queue and task per partition, so that partitions neither wait for each other nor for one that stands still.
+class _Inbox(Service):  # type: ignore[misc]
+    """What the agents were handed, of all partitions, until the batch loop takes it in one transaction.
 
     A batch may be lost here without harm (the partition stands still, was taken from us, the process dies):
     Postgres has not moved, and the seek that follows reads it again.
@@ -187,28 +189,37 @@ class _Lanes(Service):  # type: ignore[misc]
     def __init__(self, app: OffsetAuthorityApp, loop: BatchLoop) -> None:
         super().__init__()
         self._app, self._batches = app, loop
-        self._queues: dict[Position, asyncio.Queue[list[Any]]] = {}
+        self._waiting: dict[Position, list[Any]] = {}
+        self._filled, self._emptied = asyncio.Event(), asyncio.Event()
 
     async def put(self, position: Position, records: list[Any]) -> None:
-        if position in self._batches.stopped:
-            return
-        if position not in self._queues:
-            self._queues[position] = asyncio.Queue(LANE_BATCHES)
-            self.add_future(self._work(position, self._queues[position]))
-        await self._queues[position].put(records)
+        """Returns once there is room: the agent, its stream and the fetches behind it wait with us."""
+        while len(self._waiting.get(position, ())) >= MOST_WAITING:
+            self._emptied.clear()
+            await self._emptied.wait()
+        if position not in self._batches.stopped:
+            self._waiting.setdefault(position, []).extend(records)
+            self._filled.set()
 
-    async def _work(self, position: Position, queue: asyncio.Queue[list[Any]]) -> None:
+    @Service.task  # type: ignore[untyped-decorator]
+    async def _work(self) -> None:
         try:
-            while True:
-                records = await queue.get()
-                while not queue.empty() and len(records) < BATCH_RECORDS:
-                    records = records + queue.get_nowait()
-                applied = await self._batches.apply({position: records})
-                if applied.seek:
-                    await self._app.consumer.seek_owned(applied.seek)
+            while not self.should_stop:
+                await self._filled.wait()
+                began = time.monotonic()
+                await self._apply()
+                await asyncio.sleep(max(0.0, began + LINGER_S - time.monotonic()))
         except Exception as error:
             await self._app.crash(error)
             raise
+
+    async def _apply(self) -> None:
+        records, self._waiting = self._waiting, {}
+        self._filled.clear()
+        self._emptied.set()
+        applied = await self._batches.apply(records)
+        if applied.seek:
+            await self._app.consumer.seek_owned(applied.seek)
 
     @Service.task  # type: ignore[untyped-decorator]
     async def _resume(self) -> None:

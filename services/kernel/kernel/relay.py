@@ -5,6 +5,7 @@ leadership (frozen, cut off, its session ended by Postgres) can no longer delete
 """
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 
@@ -36,6 +37,7 @@ SELECT seq, topic, events FROM (
         SELECT seq, topic, events FROM outbox WHERE topic = coalesce($2, topic) ORDER BY seq LIMIT $1) oldest) sized
  WHERE before < 2000000 ORDER BY seq"""
 SESSION_PING_S = 1.0
+LINGER_S = 0.01  # busy: rounds begin so far apart and carry more; idle: the first event does not wait
 
 KeyValue = tuple[bytes | None, bytes]
 Acknowledgement = asyncio.Future[RecordMetadata]
@@ -89,11 +91,13 @@ class Relay:
 
     async def _lead(self, leader: "Leader") -> None:
         while True:
+            began = time.monotonic()
             moved = await leader.move()
             if self._on_round is not None:
                 await self._on_round(leader)
             if not moved:
                 await self._wait()
+            await asyncio.sleep(max(0.0, began + LINGER_S - time.monotonic()))
 
     async def _wait(self) -> None:
         try:

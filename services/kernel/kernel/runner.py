@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 import uvicorn
 import uvloop
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 log = structlog.get_logger()
 
@@ -54,7 +54,7 @@ async def together(stop: Stop, *works: Coroutine[Any, Any, None]) -> None:
                 await asyncio.gather(*tasks, waiter, return_exceptions=True)
 
 
-async def serve(app: FastAPI, host: str, port: int) -> None:
+async def serve(app: ASGIApp, host: str, port: int) -> None:
     """Serves HTTP until cancelled; requests under way are finished first, bounded in time."""
     config = uvicorn.Config(
         app,
@@ -65,6 +65,7 @@ async def serve(app: FastAPI, host: str, port: int) -> None:
         lifespan="off",
         log_config=None,
         access_log=False,
+        proxy_headers=False,
         server_header=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=3,

@@ -1,6 +1,6 @@
 """The HTTP side every service has: who calls and whether they may, problems as RFC 9457, health, metrics, OpenAPI."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kernel.errors import retriable
 from kernel.tokens import BadToken, Role, User, verify
@@ -161,6 +162,34 @@ class _BoundedBody:
         await self.app(scope, receive, send)
 
 
+def ahead_of(api: FastAPI, routes: Iterable[APIRoute]) -> ASGIApp:
+    """The routes that every message comes by, then the rest: the framework's layers and routing cost 100 µs a request.
+
+    The routes stand in `api` too, for OpenAPI, and answer the same either way. Their paths must be whole.
+    """
+    hot = [(route.methods or set(), route.path_regex, route.get_route_handler()) for route in routes]
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for methods, pattern, handler in hot:
+            if scope["type"] == "http" and scope["method"] in methods and (found := pattern.match(scope["path"])):
+                request = Request({**scope, "app": api, "path_params": found.groupdict()}, receive)
+                response = await answered(handler, request)
+                return await response(scope, receive, send)
+        return await api(scope, receive, send)
+
+    return app
+
+
+async def answered(endpoint: Handler, request: Request) -> Response:
+    """The endpoint's answer, or the problem it raised."""
+    try:
+        return await endpoint(request)
+    except Problem as problem:
+        return problem_response(problem)
+    except Exception as error:
+        return await _on_error(request, error)
+
+
 def create_api(
     title: str, token_key: str, ready: Probe, status: Probe, uploads: tuple[str, ...] = ("/import",)
 ) -> FastAPI:
@@ -230,7 +259,7 @@ async def _on_error(request: Request, error: Exception) -> Response:
     if isinstance(error, ClientDisconnect):
         return Response(status_code=400)
     if retriable(error):
-        log.warning("request_failed", path=request.scope["route"].path, error=type(error).__name__)
+        log.warning("request_failed", path=request.url.path, error=type(error).__name__)
         return problem_response(Problem(503, "try_again", "Something this needs is away; nothing was lost. Try again."))
     log.error("request_broke", path=request.url.path, exc_info=error)
     return problem_response(Problem(500, "internal", "Something went wrong on our side."))

@@ -6,8 +6,9 @@ from typing import Any
 from kernel import database, health, kafka, log, runner
 from kernel.relay import Relay
 from kernel.settings import load
+from kernel.web import ahead_of
 
-from send_intake.api import build_api
+from send_intake.api import build_api, hot_routes
 from send_intake.settings import Settings
 from send_intake.store_clock import CAMPAIGNS, Clock
 from send_intake.store_presses import Presses
@@ -31,7 +32,7 @@ async def main(stop: runner.Stop) -> None:
     api = build_api(pool, settings, presses, wake_relay, probes.ready, probes.status)
     await runner.together(
         stop,
-        runner.serve(api, settings.bind_host, settings.intake_port),
+        runner.serve(ahead_of(api, hot_routes()), settings.bind_host, settings.intake_port),
         relay.run(),
         presses.run(),
     )

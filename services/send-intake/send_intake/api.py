@@ -3,6 +3,7 @@
 import asyncio
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from kernel.database import Pool
 from kernel.web import Probe, create_api
 
@@ -22,6 +23,12 @@ def build_api(
     api.state.forwarder = api_forward.Forwarder(settings.projections_url, settings.dispatcher_url)
     for part in (api_campaigns.router, api_campaigns.below, api_recipients.router, api_sending.router):
         api.include_router(part, prefix="/api/v1")
+    api.include_router(api_sending.direct)
     api.include_router(api_forward.router)
     api.include_router(api_pages.router)
     return api
+
+
+def hot_routes() -> list[APIRoute]:
+    """SEND: the one request that every message begins with."""
+    return [route for route in api_sending.direct.routes if isinstance(route, APIRoute)]

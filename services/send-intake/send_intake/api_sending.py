@@ -19,7 +19,8 @@ from send_intake.template import normal
 router = APIRouter(tags=["sending"])
 below = APIRouter(route_class=OfCampaign, tags=["sending"])
 guarded = APIRouter(route_class=Guarded, tags=["sending"])
-direct = APIRouter(route_class=GuardedDirect, tags=["sending"])
+# Its path is whole, for it is also served ahead of the framework.
+direct = APIRouter(route_class=GuardedDirect, prefix="/api/v1", tags=["sending"])
 
 SENDERS = needs(Role.SENDER, Role.MANAGER)
 MAX_BATCH = 500
@@ -226,4 +227,3 @@ def _as_result(recipient_id: str, answer: Answer, states: dict[str, str]) -> dic
 
 router.include_router(below)
 router.include_router(guarded)
-router.include_router(direct)

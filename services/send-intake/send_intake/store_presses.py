@@ -13,7 +13,7 @@ from send_intake.store import q
 
 Answer = Processed | Refused
 
-GATHER_S = 0.002
+GATHER_S = 0.004
 MAX_BATCH = 500
 FLUSHERS = 2  # while one commits, the other gathers
 TRIES = 5
