@@ -1,6 +1,7 @@
-"""What a stand-in service does with events: it writes down which it was given. A double would be two rows."""
+"""What a stand-in service does with events: writes down which it was given, in which process. A double is two rows."""
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 
 from kernel.batch import BatchLoop, Handler
@@ -16,7 +17,7 @@ from schemas.identity import event_id
 
 SCHEMA = "ledger"
 LEDGER = """CREATE TABLE ledger (
-    seq bigint GENERATED ALWAYS AS IDENTITY, topic text, partition int, event_offset bigint)"""
+    seq bigint GENERATED ALWAYS AS IDENTITY, topic text, partition int, event_offset bigint, pid int)"""
 TOPIC = "processed"
 FIRST, SECOND = BOTH = ((TOPIC, 0), (TOPIC, 1))
 
@@ -24,8 +25,8 @@ FIRST, SECOND = BOTH = ((TOPIC, 0), (TOPIC, 1))
 async def keep(connection: Connection, batch: list[Received], outbox: Outbox) -> None:
     """A handler: a row per event, and an event of its own for each press."""
     await connection.executemany(
-        "INSERT INTO ledger (topic, partition, event_offset) VALUES ($1, $2, $3)",
-        [(r.topic, r.partition, r.offset) for r in batch],
+        "INSERT INTO ledger (topic, partition, event_offset, pid) VALUES ($1, $2, $3, $4)",
+        [(r.topic, r.partition, r.offset, os.getpid()) for r in batch],
     )
     outbox.extend(released(r.event) for r in batch if isinstance(r.event, RecipientProcessed))
 
