@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+import asyncpg
 import click
 from kernel.settings import load
 
@@ -17,6 +19,7 @@ from handsent.kafka import EmbeddedKafka
 from handsent.part import Part, PartError
 from handsent.parts import SERVICES, Service, service_parts
 from handsent.postgres import EmbeddedPostgres
+from handsent.seed import ACCOUNT, seed
 from handsent.settings import (
     SERVICE_PORTS,
     StackSettings,
@@ -82,6 +85,7 @@ class _Up:
             await self._unless_stopped(self._start())
             if not self.stopped.is_set():
                 say(f"ready in {time.monotonic() - began:.1f} s")
+                await self._seed()
                 for line in welcome.lines(self.settings):
                     say(line)
                 await self._unless_stopped(self.supervisor.broken())
@@ -103,6 +107,18 @@ class _Up:
         await topics.create(self.settings["KAFKA_BOOTSTRAP"], TOPICS.values())
         environment = inherited() | self.settings
         await self.supervisor.start(service_parts(self.home, environment, self.services))
+
+    async def _seed(self) -> None:
+        """A first campaign to look at. A stack that runs without it is still a stack."""
+        if self.services is not SERVICES:
+            return
+        try:
+            made = await seed(*(self.settings[name] for name in ("DATABASE_URL", "TOKEN_KEY", "INTAKE_URL")))
+        except (aiohttp.ClientError, asyncpg.PostgresError, OSError, TimeoutError) as error:
+            say(f"the demo account's campaign could not be made: {error}")
+        else:
+            if made:
+                say(f"the account {ACCOUNT} has a small campaign to try")
 
     def _servers(self) -> list[Part]:
         """The embedded servers, but for those that the settings say run elsewhere."""
