@@ -3,6 +3,7 @@
 import re
 from fnmatch import fnmatch
 from importlib import metadata
+from itertools import pairwise
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -29,7 +30,7 @@ def pins(file: str) -> dict[str, tuple[str, frozenset[str]]]:
     text = (ROOT / file).read_text()
     starts = [match.start() for match in PIN.finditer(text)] + [len(text)]
     found: dict[str, tuple[str, frozenset[str]]] = {}
-    for begin, end in zip(starts, starts[1:], strict=False):
+    for begin, end in pairwise(starts):
         part = text[begin:end]
         pin = PIN.match(part)
         assert pin is not None
