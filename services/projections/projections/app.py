@@ -25,7 +25,7 @@ Found = TypeVar("Found")
 
 # A batch costs 2 ms however small, a row as much for five events as for one: under load batches begin this far apart.
 PACE_S = 0.1
-FULL_BATCH = 1000
+FULL_BATCH = 1500
 
 
 class PacedLoop(BatchLoop):

@@ -48,7 +48,7 @@ _LATER = "Nothing to do: it goes out as soon as it can."
 _ANOTHER = "Try again later in another campaign."
 _LOOK_UP = "Look it up at the carrier and record what is found; it is never sent again by itself."
 
-_WORDS: dict[State, dict[str, tuple[str, str]]] = {
+WORDS: dict[State, dict[str, tuple[str, str]]] = {
     State.SUPPRESSED: {
         "opted_out": ("The person had opted out, so nothing was sent.", _OPTED_OUT),
         "unknown": ("Nothing was sent, for a reason this version does not know.", _CALL),
@@ -108,14 +108,11 @@ _WORDS: dict[State, dict[str, tuple[str, str]]] = {
         "unknown": ("Nobody knows whether the carrier took it.", _LOOK_UP),
     },
 }
-WORDS = {(state, code): Words(*said) for state, codes in _WORDS.items() for code, said in codes.items()}
 
 
 def words(state: str, reason_code: str | None) -> Words:
-    """The words for a reason code in the state it explains; a code of a later release is told as `unknown`."""
-    if reason_code is None:
-        return Words("", "")
-    return WORDS.get((State(state), reason_code)) or WORDS[State(state), "unknown"]
+    """The words for a reason code in the state it explains."""
+    return Words(*WORDS[State(state)][reason_code]) if reason_code else Words("", "")
 
 
 def guarded(cell: str) -> str:

@@ -106,9 +106,8 @@ async def write_report(connection: Connection, campaign_id: UUID, write: Sink) -
         await connection.execute(f"SET LOCAL statement_timeout = '{REPORT_TIMEOUT_S:.0f}s'")
         own = own_columns(row[0] for row in await connection.fetch(q.columns_of, campaign_id))
         await write(header_line(own))
-        reasons = [(str(state), code, *said) for (state, code), said in WORDS.items()]
-        cells = "".join(f", cell(d.columns ->> ${n}::text)" for n in range(6, 6 + len(own)))
+        cells = "".join(f", cell(d.columns ->> ${n}::text)" for n in range(3, 3 + len(own)))
         await connection.copy_from_query(
-            q.report.replace("{own}", cells), campaign_id, *map(list, zip(*reasons, strict=True)), *own,
+            q.report.replace("{own}", cells), campaign_id, orjson.dumps(WORDS, option=orjson.OPT_NON_STR_KEYS).decode(), *own,
             output=write, format="csv", timeout=REPORT_TIMEOUT_S,
         )  # fmt: skip

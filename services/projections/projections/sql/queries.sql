@@ -134,15 +134,15 @@ SELECT r.history, c.created_place, c.ended_place,
 SELECT name FROM list_columns WHERE campaign_id = $1 ORDER BY place, name;
 
 -- name: report
--- The recipient report without its header; the list's own columns stand for {own}, the words come from `report.py`.
+-- The recipient report without its header; the list's own columns stand for {own}, the words come from `report.py` as
+-- {state: {reason_code: [reason, advice]}}.
 SELECT d.recipient_id, d.phone, cell(d.first_name), cell(d.last_name), d.state, d.delivery,
-       cell(d.reason_code), w.reason, w.advice,
+       cell(d.reason_code), words.said -> d.state -> d.reason_code ->> 0, words.said -> d.state -> d.reason_code ->> 1,
        rfc3339(d.processed_at), cell(d.processed_by), rfc3339(d.due_at), rfc3339(d.released_at), rfc3339(d.sent_at),
        rfc3339(d.accepted_at), rfc3339(d.delivered_at), cell(d.carrier_code), cell(d.carrier_message_id), d.segments,
        rfc3339(d.opted_out_at){own}
   FROM described d
-  LEFT JOIN unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS w(state, reason_code, reason, advice)
-    ON w.state = d.state AND w.reason_code = d.reason_code
+ CROSS JOIN (SELECT $2::jsonb AS said) words
  WHERE d.campaign_id = $1
  ORDER BY d.position, d.recipient_id;
 
