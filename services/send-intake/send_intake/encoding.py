@@ -4,7 +4,7 @@ import codecs
 import re
 from collections.abc import Callable
 
-LONGEST_LINE = 262_144  # characters; of a longer line only the beginning is kept, one character more than this
+LONGEST_LINE = 65_536  # characters; of a longer line only the beginning is kept, one character more than this
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)")
 _BYTE_LINE = re.compile(rb"[^\r\n]*[\r\n]*")

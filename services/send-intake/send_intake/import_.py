@@ -6,7 +6,7 @@ from typing import NamedTuple
 from send_intake.columns import Columns, FileProblem, read_header
 from send_intake.phone import PhoneProblem, normalise
 from send_intake.records import CsvReader, Record, RowProblem
-from send_intake.template import Template
+from send_intake.template import MAX_TEXT, Template
 
 MAX_CELL = 10_000  # characters
 
@@ -65,7 +65,7 @@ class Importer:
                 self._refusal = header
                 return header
             self.columns = header
-        return read_rows(records, self.columns, self._region)
+        return read_rows(records, self.columns, self._region, self._template)
 
     def _header(self, cells: list[str] | RowProblem) -> Columns | Refusal:
         if isinstance(cells, RowProblem):
@@ -77,7 +77,7 @@ class Importer:
         return Refusal(FileProblem.MISSING_COLUMN, missing) if missing else columns
 
 
-def read_rows(records: Iterable[Record], columns: Columns, region: str) -> Batch:
+def read_rows(records: Iterable[Record], columns: Columns, region: str, template: Template | None = None) -> Batch:
     """Each record that is not blank as a row or a reject."""
     rows: list[Row] = []
     rejects: list[Reject] = []
@@ -94,8 +94,12 @@ def read_rows(records: Iterable[Record], columns: Columns, region: str) -> Batch
         number = normalise(cells.pop(columns.phone), region)
         if isinstance(number, PhoneProblem):
             rejects.append(Reject(line, number))
+            continue
+        row = Row(line, number, dict(zip(columns.names, cells, strict=True)))
+        if template is not None and len(template.render(row.columns)) > MAX_TEXT:
+            rejects.append(Reject(line, RowProblem.TEXT_TOO_LONG))
         else:
-            rows.append(Row(line, number, dict(zip(columns.names, cells, strict=True))))
+            rows.append(row)
     return Batch(rows, rejects)
 
 

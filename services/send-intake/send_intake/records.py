@@ -17,6 +17,7 @@ class RowProblem(StrEnum):
     ROW_TOO_LONG = "row_too_long"
     CELL_TOO_LONG = "cell_too_long"
     TOO_MANY_CELLS = "too_many_cells"
+    TEXT_TOO_LONG = "text_too_long"
 
     @property
     def words(self) -> str:
@@ -28,6 +29,7 @@ _WORDS = {
     RowProblem.ROW_TOO_LONG: f"The row has more than {LONGEST_RECORD:,} characters.",
     RowProblem.CELL_TOO_LONG: "A cell is too long.",
     RowProblem.TOO_MANY_CELLS: "The row has more cells than the header.",
+    RowProblem.TEXT_TOO_LONG: "With this row's cells the campaign's text is longer than carriers take.",
 }
 
 Record = tuple[int, list[str] | RowProblem]

@@ -120,3 +120,13 @@ def test_rows_and_rejects_are_all_that_is_not_blank(lines: list[str], size: int)
 @settings(max_examples=200, deadline=None)
 def test_any_bytes_are_taken_or_refused(data: bytes, with_header: bool) -> None:
     assert isinstance(take(b"phone,name\n" + data if with_header else data, size=7), Batch | Refusal)
+
+
+def test_a_row_that_makes_the_text_longer_than_carriers_take_is_rejected() -> None:
+    template = parse("Dear {name}, " + "x" * 1500)
+    assert isinstance(template, Template)
+    importer = Importer("US", template)
+    batch = importer.feed(f"phone,name\n2025550123,{'A' * 100}\n2025550124,Ann\n".encode())
+    assert isinstance(batch, Batch)
+    assert [reject.reason for reject in batch.rejects] == [RowProblem.TEXT_TOO_LONG]
+    assert [row.number for row in batch.rows] == ["+12025550124"]

@@ -30,7 +30,7 @@ WITH t AS MATERIALIZED (
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) i(recipient_id, campaign_id, user_id)
 ), l AS MATERIALIZED (
     SELECT recipient_id FROM recipients WHERE recipient_id = ANY ($1) ORDER BY recipient_id FOR UPDATE
-)
+), u AS (
 UPDATE recipients r
    SET processed_at = t.now, processed_by = i.user_id::text,
        due_at = CASE WHEN c.scheduled_for > t.now THEN c.scheduled_for ELSE t.now END
@@ -39,7 +39,13 @@ UPDATE recipients r
    AND r.campaign_id = i.campaign_id AND c.campaign_id = i.campaign_id AND c.ended_at IS NULL
    AND s.user_id = i.user_id AND s.campaign_id = i.campaign_id
    AND r.processed_at IS NULL
-RETURNING r.recipient_id::text, r.person_id::text, r.number, r.columns, r.processed_at, r.due_at;
+RETURNING r.recipient_id, r.person_id, r.number, r.columns, r.processed_at, r.due_at
+), unclaimed AS (
+    -- A claim that `sending/next` is just prolonging may stay: it lapses.
+    DELETE FROM claims WHERE ctid = ANY (ARRAY(
+        SELECT k.ctid FROM claims k JOIN u USING (recipient_id) FOR UPDATE OF k SKIP LOCKED))
+)
+SELECT recipient_id::text, person_id::text, number, columns, processed_at, due_at FROM u;
 
 -- name: standing
 -- How matters stand for presses that changed nothing.
@@ -162,16 +168,15 @@ WITH free AS (
 )
 SELECT f.recipient_id::text, f.position, f.number, f.columns FROM free f JOIN claimed USING (recipient_id);
 
--- name: release_claims
--- Pressed rows need no claim.
-DELETE FROM claims WHERE recipient_id = ANY ($1);
-
 -- name: pressed
--- How many of a campaign's recipients were SENT.
-SELECT count(*) FILTER (WHERE processed_at IS NULL) AS unprocessed,
-       count(*) FILTER (WHERE processed_at IS NOT NULL) AS processed,
-       count(*) FILTER (WHERE due_at > greatest(clock_timestamp(), (SELECT at FROM clock))) AS waiting_for_t
-  FROM recipients WHERE campaign_id = $1;
+-- How many of a campaign's recipients were SENT, and how many of them wait for T.
+SELECT n.unprocessed, c.recipients - n.unprocessed AS processed,
+       CASE WHEN c.ended_at IS NULL AND c.scheduled_for > greatest(clock_timestamp(), k.at)
+            THEN c.recipients - n.unprocessed ELSE 0 END AS waiting_for_t
+  FROM campaigns c, clock k,
+       LATERAL (SELECT count(*) AS unprocessed FROM recipients r
+                 WHERE r.campaign_id = c.campaign_id AND r.processed_at IS NULL) n
+ WHERE c.campaign_id = $1;
 
 -- name: add_account
 -- A tenant with a number of its own; an existing one as it is.

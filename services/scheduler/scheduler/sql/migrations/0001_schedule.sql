@@ -15,7 +15,7 @@ CREATE TABLE held (
     event        bytea       NOT NULL,
     PRIMARY KEY (recipient_id)
 );
-ALTER TABLE held ALTER COLUMN event SET STORAGE PLAIN;
+ALTER TABLE held ALTER COLUMN event SET STORAGE EXTERNAL;
 CREATE INDEX held_due ON held (due_at);
 CREATE INDEX held_campaign ON held (campaign_id);
 
