@@ -9,6 +9,10 @@ COMMANDS = {
     "up": "handsent.up:up",
     "status": "handsent.status:status",
     "user": "handsent.user:user",
+    "opt-outs": "handsent.opt_outs:opt_outs",
+    "events": "handsent.events:events",
+    "quarantine": "handsent.quarantine:commands",
+    "schemas": "handsent.catalogue:schemas",
     "demo": "handsent.demo.command:demo",
 }
 

@@ -35,17 +35,20 @@ def add(name: str, role: str, account: str) -> None:
     """Print a bearer token for the user NAME, who is made if need be. Older tokens stay good."""
     stack = current_stack()
     try:
-        token = asyncio.run(_add(stack.database_url, stack.setting("TOKEN_KEY"), account, name, Role(role)))
+        token = asyncio.run(token_for(stack.database_url, stack.setting("TOKEN_KEY"), account, name, Role(role)))
     except (OSError, asyncpg.PostgresError) as error:
         raise click.ClickException(f"the database does not take it: {error}") from None
     click.echo(f"{name} may sign in to the account {account} as {role} with:", err=True)
     click.echo(token)
 
 
-async def _add(database_url: str, token_key: str, account: str, name: str, role: Role) -> str:
+async def token_for(database_url: str, token_key: str, account: str, name: str, role: Role, known: bool = False) -> str:
+    """A token for the user, who is made if need be; so is the account, unless it must be `known`."""
     await database.migrate(database_url, SCHEMA, SCHEMA)
     connection = await database.connect(database_url, SCHEMA)
     try:
+        if known and not await connection.fetchval("SELECT 1 FROM accounts WHERE name = $1", account):
+            raise click.ClickException(f"no account is called {account}: `handsent user add` makes one")
         return issue(token_key, await add_user(connection, account, name, role), str(uuid4()))
     finally:
         await connection.close()

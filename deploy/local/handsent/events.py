@@ -1,0 +1,141 @@
+"""`handsent events`: the log itself, decoded. What is personal stays closed unless --pii is given."""
+
+import asyncio
+import itertools
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import aclosing, contextmanager
+from pathlib import Path
+from typing import IO, Any
+from uuid import UUID
+
+import click
+import fastavro
+from aiokafka.errors import KafkaError
+from kernel.errors import LogLost
+
+from handsent import log_reader, log_view
+from handsent.log_view import Seen
+from handsent.stack import current_stack
+from schemas.topics import TOPICS
+
+AVRO_BLOCK = 5000  # records in memory at a time
+
+pii_option = click.option("--pii", is_flag=True, help="Shows numbers and texts of people.")
+Topics = click.Choice(list(TOPICS))
+
+
+def _campaign(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    try:
+        return None if value is None else str(UUID(value))
+    except ValueError:
+        raise click.BadParameter("a campaign's id is a UUID") from None
+
+
+@click.group()
+def events() -> None:
+    """The log: every event, where it lies and what it says."""
+
+
+@events.command()
+@click.argument("topics", nargs=-1, type=Topics)
+@click.option("--from", "start", type=click.Choice(["beginning", "end"]), default="end", show_default=True)
+@click.option("--campaign", callback=_campaign, help="Only events of this campaign.")
+@click.option("--limit", type=click.IntRange(min=1), help="Ends after so many.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@pii_option
+def tail(
+    topics: tuple[str, ...], start: str, campaign: str | None, limit: int | None, as_json: bool, pii: bool
+) -> None:
+    """Print the events of the TOPICs (all of them) as they arrive, until Ctrl-C."""
+    show = log_view.as_json if as_json else log_view.as_line
+    records = log_reader.tail(current_stack().kafka_bootstrap, topics or TOPICS, start == "beginning")
+    _run(_tail(records, campaign, limit, lambda record: click.echo(show(record, pii))))
+
+
+async def _tail(
+    records: AsyncIterator[Seen], campaign: str | None, limit: int | None, show: Callable[[Seen], None]
+) -> None:
+    left = itertools.count() if limit is None else iter(range(limit))
+    next(left)
+    async with aclosing(records):  # type: ignore[type-var]
+        async for record in records:
+            if log_view.is_of(record, campaign):
+                show(record)
+                if next(left, None) is None:
+                    return
+
+
+@events.command()
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
+@click.option("--topic", "topics", multiple=True, type=Topics, help="May be repeated; all of them if not given.")
+@click.option("--format", "form", type=click.Choice(["avro", "json"]), default="json", show_default=True)
+@pii_option
+def export(file: Path, topics: tuple[str, ...], form: str, pii: bool) -> None:
+    """Write what the log holds now to FILE: JSON lines, or an Avro object container. Exit code 1: not all of it could
+    be decoded; what could not is in the file as such."""
+    wanted = topics or tuple(TOPICS)
+    records = log_reader.whole(current_stack().kafka_bootstrap, wanted)
+    with _replacing(file) as out:
+        write = _json_writer(out, pii) if form == "json" else _avro_writer(out, wanted, pii)
+        count, unreadable = _run(_export(records, write))
+    click.echo(f"{count} events, {unreadable} of them undecodable", err=True)
+    sys.exit(1 if unreadable else 0)
+
+
+async def _export(records: AsyncIterator[Seen], write: Callable[[list[Seen]], None]) -> tuple[int, int]:
+    block: list[Seen] = []
+    count = unreadable = 0
+    async for record in records:
+        if record.event is None:
+            click.echo(f"undecodable: {record.topic}-{record.partition}@{record.offset}: {record.error}", err=True)
+            unreadable += 1
+        block.append(record)
+        count += 1
+        if len(block) == AVRO_BLOCK:
+            write(block)
+            block = []
+    write(block)
+    return count, unreadable
+
+
+def _json_writer(out: IO[bytes], pii: bool) -> Callable[[list[Seen]], None]:
+    return lambda block: out.writelines(f"{log_view.as_json(record, pii)}\n".encode() for record in block)
+
+
+def _avro_writer(out: IO[bytes], topics: tuple[str, ...], pii: bool) -> Callable[[list[Seen]], None]:
+    types = tuple(event for topic in dict.fromkeys(topics) for event in TOPICS[topic].events)
+    writer = fastavro.write.Writer(out, fastavro.parse_schema(log_view.avro_schema(types)), codec="deflate")
+
+    def write(block: list[Seen]) -> None:
+        for record in block:
+            writer.write(log_view.as_avro(record, pii))
+        writer.flush()
+
+    return write
+
+
+@contextmanager
+def _replacing(file: Path) -> Iterator[IO[bytes]]:
+    """The file appears under its name only when it is whole."""
+    if str(file) == "-":
+        yield sys.stdout.buffer
+        return
+    part = file.with_name(file.name + ".part")
+    try:
+        with part.open("wb") as out:
+            yield out
+        part.replace(file)
+    except OSError as error:
+        raise click.ClickException(f"{error.filename}: {error.strerror}") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _run(work: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        return asyncio.run(work)
+    except KeyboardInterrupt:
+        return None
+    except (KafkaError, LogLost) as error:
+        raise click.ClickException(f"Kafka does not answer as it should: {error}") from None
