@@ -47,6 +47,8 @@ _streets = itertools.cycle(
 class Story:
     """One account on the running stack."""
 
+    user_type = User
+
     def __init__(self, running: Running, account: str, tokens: dict[str, str], http: aiohttp.ClientSession) -> None:
         self.running, self.account, self.http = running, account, http
         self._tokens = tokens
@@ -60,7 +62,7 @@ class Story:
         key = f"{account}/{role}/{name}"
         if key not in self._tokens:
             self._tokens[key] = await asyncio.to_thread(self.running.token, name, role, account)
-        return User(name, self.running.url(), self._tokens[key], self.http)
+        return self.user_type(name, self.running.url(), self._tokens[key], self.http)
 
     async def users(self, *asked: tuple[str, str]) -> list[User]:
         return list(await asyncio.gather(*(self.user(name, role) for name, role in asked)))
