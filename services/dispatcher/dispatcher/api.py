@@ -14,6 +14,7 @@ from kernel.tokens import Role, User
 from kernel.web import EVERYBODY, Guarded, Problem, create_api, json_response, needs, user_of
 from prometheus_client import Gauge
 from pydantic import BaseModel, Field
+from starlette.types import ASGIApp
 
 from dispatcher import store_replies
 from dispatcher.api_opt_outs import OptOuts
@@ -126,8 +127,8 @@ async def depths(pool: Pool) -> dict[str, int]:
 
 def build(
     pool: Pool, settings: Settings, probes: Health, outcomes: Outcomes, relay: asyncio.Event, queued: asyncio.Event
-) -> Any:
-    """The service's HTTP side, an ASGI application."""
+) -> ASGIApp:
+    """The service's HTTP side."""
     api = create_api("Handsent dispatcher", settings.token_key, probes.ready, probes.status)
     webhooks = Webhooks(pool, outcomes, settings, relay)
     api.include_router(webhooks.router())

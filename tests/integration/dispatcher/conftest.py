@@ -1,6 +1,7 @@
 """A real Postgres, a real Kafka, the carrier simulator and a dispatcher, each a process; a folder and ports per run."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
@@ -8,24 +9,24 @@ import asyncpg
 import pytest
 from handsent import topics
 from handsent.kafka import EmbeddedKafka
-from handsent.postgres import EmbeddedPostgres
 
 from schemas.topics import TOPICS
 from tests.integration.dispatcher.world import Stack, World, eventually
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory, postgres: str) -> Iterator[Stack]:
+    """A broker of its own: what other tests put on the topics would be sent to the carrier, or stop a partition."""
     folder = tmp_path_factory.mktemp("dispatcher")
-    with EmbeddedPostgres(folder) as postgres, EmbeddedKafka(folder) as kafka:
+    with EmbeddedKafka(folder) as kafka:
         asyncio.run(topics.create(kafka.bootstrap, TOPICS.values()))
-        stack = Stack(folder, postgres.url, kafka.bootstrap)
+        stack = Stack(folder, postgres, kafka.bootstrap)
         try:
             stack.carrier.start()
             stack.dispatcher.start()
             yield stack
         finally:
-            stack.dispatcher.stop()
+            stack.dispatcher.stop(signal.SIGKILL)
             stack.carrier.stop()
 
 
@@ -37,6 +38,7 @@ async def world(stack: Stack) -> AsyncIterator[World]:
         await world.faults()
         yield world
         await world.faults()
+        await world.close()
         await database.close()
 
 

@@ -132,6 +132,7 @@ async def test_a_large_campaign_does_not_delay_another(world: World) -> None:
     await eventually(lambda: _has_begun(large), lambda: "the large campaign has begun")
     await small.publish(small.released(number))
     await small.told(number, until="MessageAccepted")
+    await small.close()
     waiting = await large.database.fetchval("SELECT count(*) FROM queue JOIN messages USING (recipient_id)")
     assert waiting > 200
 

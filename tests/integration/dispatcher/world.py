@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 import uuid
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ import aiohttp
 import asyncpg
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from kernel.kafka import Watcher
 from kernel.tokens import Role, User, issue
 
 from schemas.codec import decode, encode, key_of
@@ -117,6 +119,9 @@ class World:
 
     def __init__(self, stack: Stack, http: aiohttp.ClientSession, database: asyncpg.Connection) -> None:
         self.stack, self.http, self.database = stack, http, database
+        self._readers: dict[str, AIOKafkaConsumer] = {}
+        self._events: defaultdict[str, list[Any]] = defaultdict(list)
+        self._watcher = Watcher(stack.bootstrap)
         self.account_id, self.campaign_id = str(uuid.uuid4()), str(uuid.uuid4())
         self.sender = f"+1202777{uuid.uuid4().int % 10_000:04d}"
         self._numbers = iter(random.sample(range(2_001_000, 9_990_000), 5000))
@@ -159,22 +164,35 @@ class World:
         finally:
             await producer.stop()
 
-    async def log(self, *topics: str) -> list[Any]:
-        """The account's events in these topics, in order within a topic and key."""
-        consumer = AIOKafkaConsumer(bootstrap_servers=self.stack.bootstrap, enable_auto_commit=False)
-        await consumer.start()
-        try:
-            partitions = [TopicPartition(t, p) for t in topics for p in range(TOPICS[t].partitions_local)]
-            ends = await consumer.end_offsets(partitions)
-            consumer.assign(partitions)
-            await consumer.seek_to_beginning()
-            events: list[Any] = []
-            while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
-                for records in (await consumer.getmany(timeout_ms=200)).values():
-                    events += [decode(record.value) for record in records]
-            return [event for event in events if event.account_id == self.account_id]
-        finally:
-            await consumer.stop()
+    async def log(self, topic: str) -> list[Any]:
+        """The account's events in this topic, in order within a key."""
+        if topic not in self._readers:
+            self._readers[topic] = await self._reader(topic)
+        reader, ends = self._readers[topic], await self._watcher.ends(self._positions(topic))
+        while any([await reader.position(TopicPartition(*p)) < end for p, end in ends.items()]):
+            for records in (await reader.getmany(timeout_ms=200)).values():
+                events: list[Any] = [decode(record.value) for record in records]
+                self._events[topic] += [
+                    event for event in events if getattr(event, "account_id", "") == self.account_id
+                ]
+        return list(self._events[topic])
+
+    def _positions(self, topic: str) -> list[tuple[str, int]]:
+        return [(topic, partition) for partition in range(TOPICS[topic].partitions_local)]
+
+    async def _reader(self, topic: str) -> AIOKafkaConsumer:
+        reader = AIOKafkaConsumer(
+            bootstrap_servers=self.stack.bootstrap, enable_auto_commit=False, fetch_max_wait_ms=50
+        )
+        await reader.start()
+        reader.assign([TopicPartition(*position) for position in self._positions(topic)])
+        await reader.seek_to_beginning()
+        return reader
+
+    async def close(self) -> None:
+        for reader in self._readers.values():
+            await reader.stop()
+        await self._watcher.stop()
 
     async def told(self, *numbers: str, until: str = "") -> list[list[str]]:
         """What `dispatches` and `receipts` say of each number; `until` waits for an event of that name for each."""

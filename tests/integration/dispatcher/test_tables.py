@@ -1,0 +1,153 @@
+"""What only Postgres can show: plans with a million rows waiting, unclear commits, attempts given up in time."""
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import pytest
+from dispatcher import store, store_opt_outs
+from dispatcher.attempt import NeverPosted
+from dispatcher.outcome import Accepted, Unknown
+from dispatcher.store_attempts import Proof, settle, sweep
+from dispatcher.store_opt_outs import Word
+from kernel import database
+from kernel.outbox import Outbox
+
+from schemas.reasons import OptOutSource, UnresolvedReason
+from tests.integration.dispatcher.world import NOON
+
+A_DAY = timedelta(days=1)
+WAITING = 100_000
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
+    """Tables that no dispatcher touches."""
+    await database.migrate(database_url, store.SCHEMA, "dispatcher")
+    pool = await store.open_pool(database_url)
+    yield pool
+    await pool.close()
+
+
+async def fill(pool: asyncpg.Pool, count: int) -> str:
+    """Messages of one campaign, each with its place in the queue."""
+    campaign_id = str(uuid.uuid4())
+    await pool.execute(
+        """WITH m AS (INSERT INTO messages SELECT gen_random_uuid(), $1, $1, gen_random_uuid(), gen_random_uuid(),
+                             now(), '+12025550123', 'text', '+12025550199' FROM generate_series(1, $2) RETURNING 1)
+           SELECT count(*) FROM m""",
+        campaign_id,
+        count,
+    )
+    await pool.execute("INSERT INTO queue SELECT recipient_id, 1, row_number() OVER () FROM messages")
+    return campaign_id
+
+
+async def take(pool: asyncpg.Pool, limit: int, at: datetime = NOON) -> list[store.Intent]:
+    outbox = Outbox()
+    async with pool.acquire() as connection, connection.transaction():
+        _, intents = await store.take_intents(connection, limit, 1, at, outbox)
+        await outbox.write(connection)
+    return intents
+
+
+async def apply(pool: asyncpg.Pool, *proofs: Proof) -> list[str]:
+    outbox = Outbox()
+    async with pool.acquire() as connection, connection.transaction():
+        attempts = await settle(connection, proofs, outbox)
+        await outbox.write(connection)
+    return [attempts[proof.key].state for proof in proofs]
+
+
+async def test_taking_intents_costs_the_same_however_many_wait(pool: asyncpg.Pool) -> None:
+    await take(pool, 200)  # plans are made while the tables are empty, and kept
+    await fill(pool, WAITING)
+    times = []
+    for _ in range(20):
+        began = time.perf_counter()
+        assert len(await take(pool, 200)) == 200
+        times.append(time.perf_counter() - began)
+    assert sorted(times)[10] < 0.5  # a plan that reads the tables whole takes seconds
+    statement = store.q.take_intents.replace("$1", "200").replace("$2", "now()").replace("$3", "1")
+    plan = "\n".join(row[0] for row in await pool.fetch(f"EXPLAIN {statement}"))
+    assert "queue_by_turn" in plan
+    assert not any(f"Seq Scan on {table}" in plan for table in ("queue", "messages", "attempts", "opt_outs"))
+
+
+async def test_an_import_of_opt_outs_halts_dispatch_only_for_moments(pool: asyncpg.Pool) -> None:
+    await fill(pool, 5000)
+    account_id = str(uuid.uuid4())
+
+    def words() -> list[Word]:
+        return [
+            Word(True, account_id, str(uuid.uuid4()), "+12025550123", OptOutSource.IMPORT, "", "u", None, NOON)
+            for _ in range(1000)
+        ]
+
+    async def import_() -> None:
+        for _ in range(20):
+            await store_opt_outs.record(pool, words())
+
+    began, longest = time.perf_counter(), 0.0
+    importing = asyncio.create_task(import_())
+    while not importing.done():
+        asked = time.perf_counter()
+        await take(pool, 10)
+        longest = max(longest, time.perf_counter() - asked)
+    await importing
+    assert longest < (time.perf_counter() - began) / 4
+
+
+async def test_an_intent_whose_commit_was_unclear_waits_again_unless_more_is_known(pool: asyncpg.Pool) -> None:
+    await fill(pool, 3)
+    never, known, unknown = await take(pool, 3)
+    await apply(pool, Proof(*known.key, Accepted("SM1"), NOON))
+    await apply(pool, Proof(*unknown.key, Unknown(UnresolvedReason.TIMEOUT), NOON))
+    closed = await apply(pool, *(Proof(*intent.key, NeverPosted(), NOON) for intent in (never, known, unknown)))
+    assert closed == ["refused", "accepted", "unknown"]
+    [again] = await take(pool, 3)
+    assert again.key == (never.recipient_id, 2)
+
+
+async def test_a_refused_attempt_that_was_taken_after_all_is_not_sent_again_while_it_waits(pool: asyncpg.Pool) -> None:
+    await fill(pool, 1)
+    [intent] = await take(pool, 1)
+    assert await apply(pool, Proof(*intent.key, NeverPosted(), NOON)) == ["refused"]
+    assert await apply(pool, Proof(*intent.key, Accepted("SM1"), NOON)) == ["accepted"]
+    assert await take(pool, 1) == []
+
+
+async def test_no_second_attempt_while_one_is_not_known_to_be_refused(pool: asyncpg.Pool) -> None:
+    await fill(pool, 1)
+    [intent] = await take(pool, 1)
+    await pool.execute("INSERT INTO queue VALUES ($1, 2, 0)", intent.recipient_id)
+    assert await take(pool, 1) == []
+    with pytest.raises(asyncpg.UniqueViolationError):
+        insert = "INSERT INTO attempts (recipient_id, attempt, attempted_at) VALUES ($1, 3, now())"
+        await pool.execute(insert, intent.recipient_id)
+
+
+async def test_accepted_messages_without_a_receipt_are_given_up_in_time_and_at_a_time_that_is_theirs(
+    pool: asyncpg.Pool,
+) -> None:
+    await fill(pool, 1500)
+    intents = [i for n in range(8) for i in await take(pool, 200, at=NOON + timedelta(microseconds=n))]
+    late = intents.pop(random.randrange(len(intents)))
+    await apply(pool, *(Proof(*i.key, Accepted("SM1"), NOON + timedelta(seconds=1)) for i in intents))
+    await apply(pool, Proof(*late.key, Unknown(UnresolvedReason.TIMEOUT), NOON))
+
+    async def given_up(now: datetime) -> int:
+        while await sweep(pool, now, A_DAY):
+            pass
+        return int(await pool.fetchval("SELECT count(*) FROM attempts WHERE state = 'unconfirmed'"))
+
+    assert await given_up(NOON + A_DAY) == 0
+    assert await given_up(NOON + A_DAY + timedelta(seconds=1)) == 1499
+    await apply(pool, Proof(*late.key, Accepted("SM2"), NOON + 2 * A_DAY))
+    assert await given_up(NOON + 2 * A_DAY) == 1499
+    assert await given_up(NOON + 4 * A_DAY) == 1500
+    assert await given_up(datetime.now(UTC)) == 1500
