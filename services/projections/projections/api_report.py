@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from uuid import UUID
 
-from kernel.database import Connection, Pool
+from kernel.database import Pool
 
 from projections.store_reads import write_report
 
@@ -23,9 +23,9 @@ class Reports:
 
     async def stream(self, campaign_id: UUID) -> AsyncIterator[bytes]:
         """The report in chunks. A failure half-way breaks the stream off: a short report must not look whole."""
-        async with self._slots, self._pool.acquire() as connection:
+        async with self._slots:
             chunks: asyncio.Queue[bytes] = asyncio.Queue(QUEUED_CHUNKS)
-            writer = asyncio.create_task(self._write(connection, campaign_id, chunks))
+            writer = asyncio.create_task(self._write(campaign_id, chunks))
             try:
                 while chunk := await chunks.get():
                     yield chunk
@@ -35,7 +35,7 @@ class Reports:
                 with suppress(asyncio.CancelledError):
                     await writer
 
-    async def _write(self, connection: Connection, campaign_id: UUID, chunks: asyncio.Queue[bytes]) -> None:
+    async def _write(self, campaign_id: UUID, chunks: asyncio.Queue[bytes]) -> None:
         """Ends what it puts with an empty chunk, unless nobody takes chunks any more."""
         buffer = bytearray()
 
@@ -46,7 +46,8 @@ class Reports:
                 buffer.clear()
 
         try:
-            await write_report(connection, campaign_id, write)
+            async with self._pool.acquire() as connection:
+                await write_report(connection, campaign_id, write)
             if buffer:
                 await chunks.put(bytes(buffer))
         except Exception:

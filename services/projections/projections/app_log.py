@@ -33,11 +33,18 @@ class EventLog:
         ordered = sorted(set(places), key=lambda place: place[1:])
         try:
             async with asyncio.timeout(PATIENCE_S), self._lock:
-                return await self._fetch(ordered)
+                return await self._fetch_or_forget(ordered)
         except (TimeoutError, KafkaError, OSError) as error:
             log.warning("log_unavailable", error=repr(error))
-            await self.stop()
             raise LogUnavailable from error
+
+    async def _fetch_or_forget(self, ordered: list[Place]) -> list[Event]:
+        """A consumer that was interrupted is not used again."""
+        try:
+            return await self._fetch(ordered)
+        except BaseException:
+            await self.stop()
+            raise
 
     async def _fetch(self, ordered: list[Place]) -> list[Event]:
         consumer = await self._started()

@@ -107,7 +107,8 @@ async def write_report(connection: Connection, campaign_id: UUID, write: Sink) -
         own = own_columns(row[0] for row in await connection.fetch(q.columns_of, campaign_id))
         await write(header_line(own))
         cells = "".join(f", cell(d.columns ->> ${n}::text)" for n in range(3, 3 + len(own)))
+        said = orjson.dumps(WORDS, option=orjson.OPT_NON_STR_KEYS).decode()
         await connection.copy_from_query(
-            q.report.replace("{own}", cells), campaign_id, orjson.dumps(WORDS, option=orjson.OPT_NON_STR_KEYS).decode(), *own,
+            q.report.replace("{own}", cells), campaign_id, said, *own,
             output=write, format="csv", timeout=REPORT_TIMEOUT_S,
         )  # fmt: skip
