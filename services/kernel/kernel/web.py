@@ -97,6 +97,8 @@ class Guarded(APIRoute):
             await self.before_role(request)
             if not late:
                 require_role(request)
+            if self.body_field is not None:  # the framework would read a body of any size
+                request._body = await read_body(request)
             return await inner(request)
 
         return guarded
@@ -218,7 +220,7 @@ def _add_probes(api: FastAPI, ready: Probe, status: Probe) -> None:
 
     @api.get("/readyz", tags=["probes"], response_model=None)
     async def readyz() -> Response:
-        """The service can do its work: Postgres answers, the consumers run."""
+        """The service can do its work: Postgres answers. While Kafka is away, SENDs are still taken and kept."""
         try:
             return json_response({"status": "ready", **await ready()})
         except Exception as error:
@@ -251,7 +253,8 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
 
 async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "refused")
+    codes = {400: "malformed_json", 404: "not_found", 405: "method_not_allowed"}  # 400: a body that is not UTF-8
+    code = codes.get(error.status_code, "refused")
     return problem_response(Problem(error.status_code, code, str(error.detail)))
 
 
