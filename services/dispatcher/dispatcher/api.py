@@ -60,6 +60,17 @@ class Resolution(BaseModel):
                 return NotAccepted(NotAcceptedReason.UNKNOWN)
 
 
+class OfMessage(Guarded):
+    """A route about a message: 401, then 404 for what is not the account's, then the role, then the body."""
+
+    async def before_role(self, request: Request) -> None:
+        recipient_id, pool = request.path_params["recipient_id"], request.app.state.pool
+        if not is_uuid(recipient_id) or not await pool.fetchval(
+            q.find_message, recipient_id, user_of(request).account_id
+        ):
+            raise Problem(404, "not_found", "This account has no such message.")
+
+
 class Operations:
     """Unknown outcomes and replies of the caller's account."""
 
@@ -71,7 +82,7 @@ class Operations:
         router.add_api_route("/unresolved", self.unresolved, methods=["GET"], tags=["unresolved"],
                              openapi_extra=needs(Role.MANAGER, Role.AUDITOR))  # fmt: skip
         router.add_api_route("/unresolved/{recipient_id}", self.resolve, methods=["POST"], tags=["unresolved"],
-                             openapi_extra=needs(Role.MANAGER))  # fmt: skip
+                             route_class_override=OfMessage, openapi_extra=needs(Role.MANAGER))  # fmt: skip
         router.add_api_route("/replies", self.replies, methods=["GET"], tags=["replies"],
                              openapi_extra=needs(*EVERYBODY))  # fmt: skip
         return router
@@ -93,8 +104,6 @@ class Operations:
     async def _resolve(self, recipient_id: str, found: Resolution, user: User) -> Attempt:
         now, outbox = datetime.now(UTC), Outbox()
         async with self._pool.acquire() as connection, connection.transaction():
-            if not await connection.fetchval(q.find_message, recipient_id, user.account_id):
-                raise Problem(404, "not_found", "This account has no such message.")
             rows = await connection.fetch(q.lock_attempts, [recipient_id])
             unknown = [row["attempt"] for row in rows if row["state"] == State.UNKNOWN]
             if not unknown:
@@ -130,6 +139,7 @@ def build(
 ) -> ASGIApp:
     """The service's HTTP side."""
     api = create_api("Handsent dispatcher", settings.token_key, probes.ready, probes.status)
+    api.state.pool = pool
     webhooks = Webhooks(pool, outcomes, settings, relay)
     api.include_router(webhooks.router())
     api.include_router(OptOuts(pool, settings.person_id_secret, settings.default_region, relay).router())

@@ -69,7 +69,7 @@ async def _end_sessions(world: World, owners: set[int]) -> None:
 
 
 async def _none_open(world: World) -> bool:
-    return await world.database.fetchval("SELECT count(*) FROM in_flight") == 0
+    return bool(await world.database.fetchval("SELECT count(*) = 0 FROM in_flight"))
 
 
 async def _known(world: World, count: int) -> bool:

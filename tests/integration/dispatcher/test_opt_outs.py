@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from typing import Any
 
 from kernel.database import load_queries
 from kernel.tokens import Role
@@ -141,7 +142,7 @@ async def test_a_list_is_imported_in_chunks_and_exported_again(sending: World) -
     assert (await _import(sending, b"name,age\nAda,36\n"))[1]["code"] == "missing_column"
 
 
-async def _import(world: World, data: object) -> tuple[int, dict[str, object]]:
+async def _import(world: World, data: object) -> tuple[int, dict[str, Any]]:
     headers = {"Authorization": f"Bearer {world.tokens[Role.MANAGER]}", "Content-Type": "text/csv"}
     url = f"{world.stack.url}/api/v1/opt-outs/import"
     async with world.http.post(url, data=data, headers=headers) as answer:
