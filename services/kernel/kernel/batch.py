@@ -81,6 +81,12 @@ class BatchLoop:
                 if ((topic, partition), offset) in broken or (topic, partition) not in records:
                     raise
                 broken[(topic, partition), offset] = found.why
+            except asyncpg.DataError as error:
+                if sum(map(len, records.values())) > 1:
+                    return await self._one_by_one(records)
+                broken |= {
+                    (p, record.offset): f"a value no column takes: {error}" for p, r in records.items() for record in r
+                }
             except Exception as error:
                 if not retriable(error):
                     raise
@@ -88,6 +94,14 @@ class BatchLoop:
                 self._next.clear()
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, 2.0)
+
+    async def _one_by_one(self, records: Mapping[Position, Sequence[Record]]) -> Applied:
+        """Finds the event that brings a value no column takes: its partition stops there, the others go on."""
+        applied = Applied()
+        for position, found in sorted(records.items()):
+            for record in found:
+                applied.seek |= (await self.apply({position: [record]})).seek
+        return applied
 
     async def positions(self, assigned: Iterable[Position]) -> dict[Position, int]:
         """Where each partition continues, read afresh; what a consumer seeks to when partitions are assigned."""

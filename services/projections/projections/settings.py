@@ -1,9 +1,10 @@
 """The projections' settings."""
 
 from kernel.settings import ServiceSettings
+from pydantic import Field
 
 
 class Settings(ServiceSettings):
     """See the README's table."""
 
-    projections_port: int = 8002
+    projections_port: int = Field(8002, ge=1, le=65535)

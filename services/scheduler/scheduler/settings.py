@@ -1,10 +1,11 @@
 """The scheduler's settings."""
 
 from kernel.settings import ServiceSettings
+from pydantic import Field
 
 
 class Settings(ServiceSettings):
     """See the README's table."""
 
-    scheduler_port: int = 8003
-    release_chunk: int = 2000
+    scheduler_port: int = Field(8003, ge=1, le=65535)
+    release_chunk: int = Field(2000, ge=1, le=50_000)

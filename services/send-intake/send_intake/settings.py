@@ -7,7 +7,7 @@ from pydantic import Field
 class Settings(ServiceSettings):
     """See the README's table."""
 
-    intake_port: int = 8000
+    intake_port: int = Field(8000, ge=1, le=65535)
     dispatcher_url: str = Field("http://127.0.0.1:8001", pattern=r"^https?://")
     projections_url: str = Field("http://127.0.0.1:8002", pattern=r"^https?://")
     clock_interval_ms: int = Field(250, ge=10, le=10_000)

@@ -62,8 +62,6 @@ class Presses:
             for waiting in batch:
                 if not waiting.answer.done():
                     waiting.answer.set_exception(error)
-            if not retriable(error):
-                raise
             return
         for waiting, answer in zip(batch, answers, strict=True):
             if not waiting.answer.done():
@@ -86,9 +84,14 @@ class Presses:
 
 async def commit(connection: Connection, presses: list[Press]) -> list[Answer]:
     """Processes the presses in the caller's transaction; the answers in their order."""
-    firsts = list({press.recipient_id: press for press in reversed(presses)}.values())
-    await connection.execute(q.lock_campaigns_shared, sorted({press.campaign.campaign_id for press in firsts}))
-    processed = await _process(connection, firsts)
+    await connection.execute(q.lock_campaigns_shared, sorted({press.campaign.campaign_id for press in presses}))
+    processed: dict[str, Processed] = {}
+    remaining = presses
+    while remaining:
+        # One press of each recipient; another user's press of it is tried if this one may not send.
+        firsts = {press.recipient_id: press for press in reversed(remaining)}
+        processed |= await _process(connection, list(firsts.values()))
+        remaining = [p for p in remaining if p.recipient_id not in processed and p != firsts[p.recipient_id]]
     unmoved = [press for press in presses if not _is_first(press, processed)]
     standing = await _standing(connection, unmoved) if unmoved else {}
     return [
@@ -119,7 +122,7 @@ async def _process(connection: Connection, presses: list[Press]) -> dict[str, Pr
         if press.campaign.scheduled_for is not None and due_at == at:
             reached.add(press.campaign.campaign_id)
     if reached:
-        await connection.execute(q.reach, sorted(reached), rows[0]["processed_at"])
+        await connection.execute(q.reach, list(reached), rows[0]["processed_at"])
     await outbox.write(connection)
     return processed
 

@@ -7,6 +7,8 @@ from kernel.database import Pool
 
 from send_intake.store import Ended, q
 
+CLAIM_TRIES = 3
+
 
 class SendingAnother(Exception):
     """Another campaign holds the user."""
@@ -43,6 +45,7 @@ async def next_rows(pool: Pool, campaign_id: str, user_id: str, limit: int, clai
     """The user's own rows first, topped up to `limit` with rows nobody holds, in the list's order."""
     async with pool.acquire() as connection, connection.transaction():
         rows = await connection.fetch(q.own_claims, user_id, campaign_id, limit, claim_s)
-        if len(rows) < limit:
-            rows += await connection.fetch(q.claim_more, user_id, campaign_id, limit - len(rows), claim_s)
+        for _ in range(CLAIM_TRIES):  # a row another user claimed at this moment is skipped; the next try sees past it
+            if len(rows) < limit:
+                rows += await connection.fetch(q.claim_more, user_id, campaign_id, limit - len(rows), claim_s)
     return sorted(rows, key=lambda row: row["position"])

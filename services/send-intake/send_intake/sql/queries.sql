@@ -58,15 +58,14 @@ SELECT i.recipient_id::text, i.user_id::text, r.processed_at, r.processed_by, r.
 
 -- name: reach
 -- Remembers the first SEND at or after T of scheduled campaigns.
-UPDATE campaigns SET reached_at = $2 WHERE campaign_id = ANY (ARRAY(
-    SELECT campaign_id FROM campaigns WHERE campaign_id = ANY ($1) AND reached_at IS NULL AND scheduled_for <= $2
-     ORDER BY campaign_id FOR UPDATE));
+INSERT INTO reached (campaign_id, at) SELECT id, $2 FROM unnest($1::uuid[]) id ORDER BY id
+ON CONFLICT DO NOTHING;
 
 -- name: end_campaign
 -- The END, once.
 UPDATE campaigns
    SET ended_at = greatest(clock_timestamp(), (SELECT at FROM clock) + interval '1 microsecond',
-                           reached_at + interval '1 microsecond'),
+                           (SELECT at FROM reached WHERE campaign_id = $1) + interval '1 microsecond'),
        ended_by = $2
  WHERE campaign_id = $1 AND ended_at IS NULL
 RETURNING ended_at;

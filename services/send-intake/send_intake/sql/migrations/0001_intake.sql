@@ -19,7 +19,7 @@ CREATE TABLE users (
     UNIQUE (account_id, name)
 );
 
--- Derived from `campaigns`, but for next_position (from `recipients`) and reached_at.
+-- Derived from `campaigns`, but for next_position and recipients (from `recipients`).
 CREATE TABLE campaigns (
     campaign_id   uuid PRIMARY KEY,
     account_id    uuid        NOT NULL,
@@ -32,10 +32,16 @@ CREATE TABLE campaigns (
     ended_at      timestamptz,
     ended_by      text,
     recipients    bigint      NOT NULL DEFAULT 0,
-    next_position bigint      NOT NULL DEFAULT 0,
-    reached_at    timestamptz -- the first SEND at or after T: an END after it is never before T, whatever the host's clock does
+    next_position bigint      NOT NULL DEFAULT 0
 ) WITH (fillfactor = 70);
 CREATE INDEX campaigns_of_account ON campaigns (account_id, created_at);
+
+-- The first SEND at or after T of scheduled campaigns: an END after it is never before T, whatever the host's clock
+-- does. A table of its own, so that a SEND never waits for the campaign's row. Derived from `processed`.
+CREATE TABLE reached (
+    campaign_id uuid PRIMARY KEY,
+    at          timestamptz NOT NULL
+);
 
 -- Derived from `recipients` and `processed`.
 CREATE TABLE recipients (
