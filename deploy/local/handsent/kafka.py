@@ -63,7 +63,7 @@ class EmbeddedKafka:
 
     def _format(self) -> None:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        arguments = ("format", "--standalone", "-t", cluster, "-c", str(self.folder / "server.properties"))
+        arguments = ("format", "--standalone", f"--cluster-id={cluster}", "-c", str(self.folder / "server.properties"))
         done = subprocess.run(
             self._command("kafka.tools.StorageTool", *arguments), capture_output=True, text=True, timeout=60
         )

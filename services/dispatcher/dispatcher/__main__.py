@@ -1,7 +1,6 @@
 """dispatcher: campaigns · releases ◄──► carrier -> dispatches · receipts · opt-outs."""
 
 import asyncio
-import gc
 
 from kernel import database, health, log, runner
 from kernel.batch import BatchLoop
@@ -37,8 +36,6 @@ async def main(stop: runner.Stop) -> None:
         dispatcher = Dispatcher(settings.person_id_secret, intents.queued)
         batches = BatchLoop(pool, dispatcher.handle, wake_relay, dispatcher.committed)
         probes = health.Health(pool, inputs, settings.kafka_bootstrap, also=lambda: api.depths(pool))
-        gc.freeze()  # what has been loaded stays: walking it again and again took an eighth of the time
-        gc.set_threshold(50_000, 20, 20)
         await runner.together(
             stop,
             runner.serve(

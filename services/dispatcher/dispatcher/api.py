@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 from starlette.types import ASGIApp
 
 from dispatcher import store_replies
-from dispatcher.api_opt_outs import OptOuts
+from dispatcher.api_opt_outs import OptOuts, is_uuid
 from dispatcher.api_webhooks import Webhooks
 from dispatcher.app_outcomes import Outcomes
 from dispatcher.attempt import Attempt, State
@@ -64,10 +64,11 @@ class OfMessage(Guarded):
     """A route about a message: 401, then 404 for what is not the account's, then the role, then the body."""
 
     async def before_role(self, request: Request) -> None:
-        recipient_id, pool = request.path_params["recipient_id"], request.app.state.pool
-        if not is_uuid(recipient_id) or not await pool.fetchval(
-            q.find_message, recipient_id, user_of(request).account_id
-        ):
+        recipient_id, account_id = request.path_params["recipient_id"], user_of(request).account_id
+        found = is_uuid(recipient_id) and await request.app.state.pool.fetchval(
+            q.find_message, recipient_id, account_id
+        )
+        if not found:
             raise Problem(404, "not_found", "This account has no such message.")
 
 

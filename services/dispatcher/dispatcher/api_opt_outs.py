@@ -81,7 +81,7 @@ class OptOuts:
     async def lift(self, request: Request) -> Response:
         """Opts a person in again, for a reason."""
         user, person = user_of(request), request.path_params["person_id"]
-        found = await store_opt_outs.find(self._pool, user.account_id, person) if _is_uuid(person) else None
+        found = await store_opt_outs.find(self._pool, user.account_id, person) if is_uuid(person) else None
         if found is None or not found["in_force"]:
             raise Problem(404, "not_found", "This person has not opted out of this account's texts.")
         require_role(request)
@@ -161,7 +161,7 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name != "in_force"}
 
 
-def _is_uuid(text: str) -> bool:
+def is_uuid(text: str) -> bool:
     try:
         UUID(text)
     except ValueError:
