@@ -5,9 +5,10 @@ import gc
 import os
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import nullcontext, suppress
-from typing import Any
+from typing import Any, NoReturn
 
 import structlog
 import uvicorn
@@ -17,28 +18,51 @@ from starlette.types import ASGIApp
 log = structlog.get_logger()
 
 STOP_PATIENCE_S = 25
+LAST_PATIENCE_S = 30
 
 
 class Stop(asyncio.Event):
     """Set once the service should stop taking new work."""
 
+    def __init__(self, owns_process: bool = False) -> None:
+        super().__init__()
+        self._owns_process = owns_process
+
+    def ending(self) -> None:
+        """The work is over. A process that then hangs would be alive for its supervisor and dead for its work."""
+        if self._owns_process:
+            timer = threading.Timer(LAST_PATIENCE_S, _give_up)
+            timer.daemon = True
+            timer.start()
+
+
+def _give_up() -> None:
+    log.error("stop_hangs", after_s=LAST_PATIENCE_S)
+    _exit(1)
+
+
+def _exit(code: int) -> NoReturn:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
 
 def run(main: Callable[[Stop], Awaitable[None]]) -> None:
     """Runs `main` until it returns; exit code 0, or 1 after an exception (a supervisor starts us again)."""
     code = 0
+    # Never closed: that would wait for tasks and threads of Faust's that were stopped amid a start or a rebalance, and
+    # some of them stay for ever.
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_until_stopped(main))
+        runner.run(_until_stopped(main))
     except Exception as error:
         log.error("service_crashed", exc_info=error)
         code = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)  # a consumer thread of Faust's that was stopped amid a rebalance would keep the process for ever
+    _exit(code)
 
 
 async def _until_stopped(main: Callable[[Stop], Awaitable[None]]) -> None:
-    stop = Stop()
+    stop = Stop(owns_process=True)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await main(stop)
@@ -56,11 +80,12 @@ async def together(stop: Stop, *works: Coroutine[Any, Any, None]) -> None:
             task.result()
             raise RuntimeError("a part of the service ended by itself")
     finally:
+        stop.ending()
         for task in [*tasks, waiter]:
             task.cancel()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(STOP_PATIENCE_S):
-                await asyncio.gather(*tasks, waiter, return_exceptions=True)
+        ended, _ = await asyncio.wait([*tasks, waiter], timeout=STOP_PATIENCE_S)
+        for task in ended:
+            task.cancelled() or task.exception()  # looked at, or asyncio would tell of it once more
 
 
 async def serve(app: ASGIApp, host: str, port: int) -> None:
@@ -102,8 +127,8 @@ class _Server(uvicorn.Server):
 async def serve_faust(app: Any) -> None:
     """Runs a Faust app until cancelled; raises what crashed it."""
     app.finalize()
-    await app.start()
     try:
+        await app.start()
         await app.wait_until_stopped()
         raise app.crash_reason or RuntimeError("the Faust app stopped by itself")
     finally:

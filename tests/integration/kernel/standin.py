@@ -10,6 +10,7 @@ from tests.integration.kernel.ledger import SCHEMA, keep
 
 # A peer that died or froze is noticed after this, so that a test need not wait for 10 s.
 faust_app.SESSION_TIMEOUT_S = consumer.SESSION_TIMEOUT_S = 2.0
+faust_app.STOPPED_POLL_S, consumer.POLL_MS = 0.2, 200
 
 
 async def main(stop: runner.Stop) -> None:

@@ -163,3 +163,16 @@ async def test_a_process_ends_with_1_when_its_handler_is_wrong_and_a_peer_has_th
     await pool.execute("ALTER TABLE away RENAME TO ledger")
     group.start()
     await everything(pool, 1)
+
+
+async def test_a_process_that_is_stopped_while_it_starts_ends(group: Group) -> None:
+    process = group.start()
+    await eventually(lambda: _catches_sigterm(process.pid), "it listens to signals")
+    process.send_signal(signal.SIGTERM)
+    assert await asyncio.to_thread(process.wait, 15) == 0
+
+
+def _catches_sigterm(pid: int) -> bool:
+    status = (Path("/proc") / str(pid) / "status").read_text()
+    caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
