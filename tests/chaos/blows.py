@@ -65,6 +65,19 @@ async def _kill_a_backend(running: Running, rng: random.Random) -> None:
     processes.kill([rng.choice(others)])
 
 
+async def _one_after_the_other(running: Running, rng: random.Random) -> None:
+    """The next dies while the last is still coming back."""
+    for part in rng.choices(("send-intake", "scheduler", "dispatcher", "projections", "kafka", "postgres"), k=5):
+        processes.kill(processes.of(running.home, part))
+        await asyncio.sleep(rng.uniform(0.2, 3.0))
+
+
+async def _kill_everything_twice(running: Running, rng: random.Random) -> None:
+    await _kill_everything(running, rng)
+    await asyncio.sleep(rng.uniform(0, 1.0))
+    await _kill_everything(running, rng)
+
+
 def _freezes(part: str, seconds: float) -> Callable[[Running, random.Random], Coroutine[Any, Any, None]]:
     async def strike(running: Running, rng: random.Random) -> None:
         pids = processes.of(running.home, part)
@@ -100,6 +113,9 @@ OTHERS = (
         _kills("send-intake", "scheduler", "dispatcher", "projections"),
         loses=CONNECTIONS,
     ),
+    Blow("kill -9 of five parts, one after the other", _one_after_the_other, loses=5 * CONNECTIONS),
+    Blow("kill -9 of everything, twice", _kill_everything_twice, loses=2 * CONNECTIONS),
+    Blow("projections frozen across T for long", _freezes("projections", 14), across_t=True),
     Blow("scheduler frozen across T", _freezes("scheduler", 4), across_t=True),
     Blow("dispatcher frozen across T", _freezes("dispatcher", 4), across_t=True),
     Blow("dispatcher frozen across T for long", _freezes("dispatcher", 14), across_t=True, loses=CONNECTIONS),

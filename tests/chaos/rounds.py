@@ -3,12 +3,13 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 
 from tests.chaos import blows, invariants
 from tests.chaos.blows import Blow
+from tests.chaos.invariants import Rows
 from tests.chaos.patience import PatientStory
 from tests.chaos.work import Size, Work, Works
 from tests.e2e.story import until, until_passed
@@ -33,6 +34,7 @@ async def play(story: PatientStory, blow: Blow, rng: random.Random, size: Size |
     await works.prepare()
     await story.faults(**blows.faults(rng))
     problems: list[str] = []
+    came_to: Counter[str] = Counter()
     watching = asyncio.create_task(_watch(story, works))
     try:
         async with asyncio.TaskGroup() as group:
@@ -41,7 +43,9 @@ async def play(story: PatientStory, blow: Blow, rng: random.Random, size: Size |
         await story.faults()
         for work in works.all:
             await _settle(story, work)
-            problems += await _judge(story, work, blow.loses)
+            rows = {row["phone"]: row for row in await story.report(work.campaign)}
+            problems += await _judge(story, work, rows, blow.loses)
+            came_to.update(row["state"] for row in rows.values())
         await _well(story)
     except* AssertionError as failed:
         problems += [str(error) for error in _leaves(failed)]
@@ -50,8 +54,12 @@ async def play(story: PatientStory, blow: Blow, rng: random.Random, size: Size |
         [watched] = await asyncio.gather(watching, return_exceptions=True)
     if not isinstance(watched, asyncio.CancelledError):
         problems.append(f"while Progress was watched: {watched!r}")
-    counts = f"{works.pressed} SENT, {story.polls} answers of Progress"
-    return Told(blow.name, problems, f"{blow.name}: {counts}, {time.monotonic() - began:.0f} s")
+    counts = f"{works.pressed} SENT ({', '.join(f'{n} {state}' for state, n in sorted(came_to.items()))})"
+    return Told(
+        blow.name,
+        problems,
+        f"{blow.name}: {counts}, Progress asked {story.polls} times, {time.monotonic() - began:.0f} s",
+    )
 
 
 async def _strike(story: PatientStory, works: Works, blow: Blow, rng: random.Random) -> None:
@@ -95,8 +103,7 @@ async def _settle(story: PatientStory, work: Work) -> None:
     await until(settled, lambda: f"{work.title}: does not settle: {last}", SETTLE_S)
 
 
-async def _judge(story: PatientStory, work: Work, may_lose: int) -> list[str]:
-    rows = {row["phone"]: row for row in await story.report(work.campaign)}
+async def _judge(story: PatientStory, work: Work, rows: Rows, may_lose: int) -> list[str]:
     progress = await story.progress(work.campaign)
     return invariants.wrong(work, progress, rows, await story.ledger(work.numbers), may_lose)
 
@@ -122,6 +129,3 @@ def _leaves(group: BaseExceptionGroup[AssertionError]) -> list[AssertionError]:
 def generator(seed: int, number: int) -> random.Random:
     """Each round has its own, so that it can be played alone."""
     return random.Random(f"{seed}/{number}")
-
-
-Say = Callable[[str], None]

@@ -16,9 +16,9 @@ PACE_S = 0.06
 class Size:
     """How many people the campaigns have, and how far T is away."""
 
-    unscheduled: int = 160
-    scheduled: int = 120
-    ended: int = 50
+    unscheduled: int = 250
+    scheduled: int = 250
+    ended: int = 80
     lead_s: float = 6.0
 
 

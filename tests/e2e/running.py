@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -80,8 +81,11 @@ class Running:
 
 
 def _free_ports() -> dict[str, str]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in PORTS]
-    found = {name: str(s.getsockname()[1]) for name, s in zip(PORTS, sockets, strict=True)}
-    for s in sockets:
-        s.close()
-    return found
+    """Below Linux's ephemeral ports: there, any outgoing connection could take one before the stack does."""
+    free = (port for port in random.sample(range(20_000, 32_000), 1000) if _is_free(port))
+    return {name: str(next(free)) for name in PORTS}
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -120,6 +120,11 @@ def _ids(campaign: Campaign, number: str) -> dict[str, str]:
     return {"campaign_id": campaign.id, "recipient_id": campaign.rid(number), "person_id": str(uuid4())}
 
 
+def _of_the_account(routes: list[Route]) -> Iterator[Route]:
+    """The routes that take JSON, but for those about a message: nobody was SENT, so there is none (404 comes first)."""
+    return (route for route in routes if route.takes_json and not route.path.startswith("/unresolved"))
+
+
 async def test_no_bad_or_forged_token_is_401_on_every_route(
     story: Story, routes: list[Route], own: tuple[Campaign, str]
 ) -> None:
@@ -216,7 +221,7 @@ async def test_malformed_json_is_400_on_every_route(
     story: Story, routes: list[Route], own: tuple[Campaign, str], body: bytes
 ) -> None:
     mia = await story.manager()
-    asked = [route for route in routes if route.takes_json]
+    asked = list(_of_the_account(routes))
     assert len(asked) >= 7
     for route in asked:
         headers = {"Content-Type": "application/json"}
@@ -229,7 +234,7 @@ async def test_json_of_another_shape_is_422_on_every_route_that_needs_one(
     story: Story, routes: list[Route], own: tuple[Campaign, str], body: str
 ) -> None:
     mia = await story.manager()
-    for route in (route for route in routes if route.needs_body and route.takes_json):
+    for route in (route for route in _of_the_account(routes) if route.needs_body):
         headers = {"Content-Type": "application/json"}
         path = route.filled(_ids(*own))
         answer = await mia.call(route.method, path, base=route.base, data=body.encode(), headers=headers)
@@ -247,7 +252,7 @@ async def test_huge_bodies_are_413_on_every_route(
         for at in range(0, len(huge), 65536):
             yield huge[at : at + 65536]
 
-    for route in (route for route in routes if route.takes_json):
+    for route in _of_the_account(routes):
         headers = {"Content-Type": "application/json"}
         data: Any = pieces() if chunked else huge
         answer = await mia.call(route.method, route.filled(_ids(*own)), base=route.base, data=data, headers=headers)

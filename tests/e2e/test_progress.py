@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import aiohttp
@@ -26,7 +26,9 @@ FAULTS: dict[str, Any] = {
 PATIENCE_S = 30.0
 
 
-async def _events(user: User, campaign: Campaign, last: str | None = None) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+async def _events(
+    user: User, campaign: Campaign, last: str | None = None
+) -> AsyncGenerator[tuple[str, dict[str, Any]], None]:
     """(id, figures) of the stream."""
     headers = {"Authorization": f"Bearer {user.token}", **({"Last-Event-ID": last} if last else {})}
     url = f"{user.base}/api/v1/campaigns/{campaign.id}/progress/stream"
@@ -106,7 +108,7 @@ async def test_the_stream_resumes_where_it_was(story: Story) -> None:
     sam = await story.sending("Sam", campaign)
     await story.settles(campaign, unprocessed=2)
 
-    async def next_of(events: AsyncIterator[tuple[str, dict[str, Any]]]) -> tuple[str, dict[str, Any]]:
+    async def next_of(events: AsyncGenerator[tuple[str, dict[str, Any]], None]) -> tuple[str, dict[str, Any]]:
         return await asyncio.wait_for(anext(events), PATIENCE_S)
 
     async with contextlib.aclosing(_events(sam, campaign)) as events:
