@@ -27,8 +27,8 @@ from schemas.reasons import NotAcceptedReason
 log = structlog.get_logger()
 
 MOST_INTENTS = 200
-POLL_S = 0.2  # for what other processes queued, and for ended back-offs
-LINGER_S = 0.008  # busy: intents share a commit; idle: the first one does not wait
+POLL_S = 0.5  # for what other processes queued, and for ended back-offs
+LINGER_S = 0.015  # busy: intents share a commit; idle: the first one does not wait
 INTENT_LIFE_S = 5.0
 POSTGRES_AWAY_S = 0.5
 

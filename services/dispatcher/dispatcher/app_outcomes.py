@@ -16,8 +16,8 @@ from dispatcher.store_attempts import Key, Proof, settle
 
 log = structlog.get_logger()
 
-OUTCOME_LINGER_S = 0.005
-CALLBACK_LINGER_S = 0.015
+OUTCOME_LINGER_S = 0.015
+CALLBACK_LINGER_S = 0.03
 FOR_EVER_S = float("inf")
 CALLBACK_PATIENCE_S = 5.0
 

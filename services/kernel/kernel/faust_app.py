@@ -32,7 +32,7 @@ FETCH_WAIT_MS = 500
 SESSION_TIMEOUT_S = 10.0
 STOPPED_POLL_S = 2.0
 MOST_WAITING = 1000  # records of one partition
-LINGER_S = 0.005  # busy: batches begin so far apart and carry more; idle: the first one does not wait
+LINGER_S = 0.02  # busy: batches begin so far apart and carry more; idle: the first one does not wait
 
 
 class _PassThrough(Schema):  # type: ignore[misc]

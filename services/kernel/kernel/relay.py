@@ -26,7 +26,7 @@ from schemas.topics import TOPICS
 log = structlog.get_logger()
 
 ROWS_PER_ROUND = 200
-POLL_S = 0.1  # for rows that other processes of the service wrote; our own wake us at once
+POLL_S = 1.0  # for rows whose wake-up was lost with the process that wrote them; others wake us at once
 ELECTION_POLL_S = 1.0
 FROZEN_AFTER = "5s"  # Postgres ends the session of a leader that says nothing for so long
 
@@ -37,7 +37,7 @@ SELECT seq, topic, events FROM (
         SELECT seq, topic, events FROM outbox WHERE topic = coalesce($2, topic) ORDER BY seq LIMIT $1) oldest) sized
  WHERE before < 2000000 ORDER BY seq"""
 SESSION_PING_S = 1.0
-LINGER_S = 0.01  # busy: rounds begin so far apart and carry more; idle: the first event does not wait
+LINGER_S = 0.025  # busy: rounds begin so far apart and carry more; idle: the first event does not wait
 
 KeyValue = tuple[bytes | None, bytes]
 Acknowledgement = asyncio.Future[RecordMetadata]
@@ -48,11 +48,19 @@ class Relay:
     """Runs for ever in every process of a service; at most one of them moves events."""
 
     def __init__(
-        self, database_url: str, schema: str, bootstrap: str, wake: asyncio.Event, on_round: OnLead | None = None
+        self,
+        database_url: str,
+        schema: str,
+        bootstrap: str,
+        wake: asyncio.Event,
+        on_round: OnLead | None = None,
+        poll_s: float = POLL_S,
     ) -> None:
-        """`on_round` is called after each round with the leader (send-intake's clock ticks in it)."""
+        """`wake` is set by whoever has committed rows. `on_round` is called after each round with the leader, at least
+        every `poll_s` (send-intake's clock ticks in it)."""
         self._database_url, self._schema, self._bootstrap = database_url, schema, bootstrap
-        self._wake, self._on_round = wake, on_round
+        self._wake, self._on_round, self._poll_s = wake, on_round, poll_s
+        self._channel = f"handsent_outbox_{schema}"
         self.leading = False
 
     async def run(self) -> None:
@@ -75,6 +83,7 @@ class Relay:
             producer = kafka.producer(self._bootstrap, f"{self._schema}-relay")
             await producer.start()
             try:
+                await connection.add_listener(self._channel, lambda *_: self._wake.set())
                 self.leading = True
                 log.info("relay_leads")
                 await self._lead(Leader(connection, producer))
@@ -87,7 +96,8 @@ class Relay:
         while not await connection.fetchval(
             "SELECT pg_try_advisory_lock(hashtextextended($1, 0))", f"handsent.relay.{self._schema}"
         ):
-            await asyncio.sleep(ELECTION_POLL_S)
+            if await self._woken(ELECTION_POLL_S):
+                await connection.execute("SELECT pg_notify($1, '')", self._channel)
 
     async def _lead(self, leader: "Leader") -> None:
         while True:
@@ -96,16 +106,18 @@ class Relay:
             if self._on_round is not None:
                 await self._on_round(leader)
             if not moved:
-                await self._wait()
+                await self._woken(self._poll_s)
             await asyncio.sleep(max(0.0, began + LINGER_S - time.monotonic()))
 
-    async def _wait(self) -> None:
+    async def _woken(self, patience_s: float) -> bool:
+        """Whether somebody of this process, or of another, has said within `patience_s` that there are rows."""
         try:
-            async with asyncio.timeout(POLL_S):
+            async with asyncio.timeout(patience_s):
                 await self._wake.wait()
         except TimeoutError:
-            return
+            return False
         self._wake.clear()
+        return True
 
 
 class Leader:

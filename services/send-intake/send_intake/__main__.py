@@ -26,7 +26,14 @@ async def main(stop: runner.Stop) -> None:
     wake_relay = asyncio.Event()
     watcher = kafka.Watcher(settings.kafka_bootstrap)
     clock = Clock(watcher, partitions[CAMPAIGNS], settings.clock_interval_ms)
-    relay = Relay(settings.database_url, SCHEMA, settings.kafka_bootstrap, wake_relay, on_round=clock.tick)
+    relay = Relay(
+        settings.database_url,
+        SCHEMA,
+        settings.kafka_bootstrap,
+        wake_relay,
+        on_round=clock.tick,
+        poll_s=settings.clock_interval_ms / 1000,
+    )
     presses = Presses(pool, wake_relay)
     probes = health.Health(pool, health.Inputs(()), settings.kafka_bootstrap, also=lambda: _figures(relay))
     api = build_api(pool, settings, presses, wake_relay, probes.ready, probes.status)

@@ -305,3 +305,20 @@ async def _end_sessions_of_leaders(operator: asyncpg.Connection) -> int:
               AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
     )
     return len(rows)
+
+
+async def test_a_relay_that_does_not_lead_wakes_the_one_that_does(pool: Pool, database_url: str, kafka: str) -> None:
+    wakes = [asyncio.Event(), asyncio.Event()]
+    # Neither would look by itself before this test has given up.
+    relays = [Relay(database_url, SCHEMA, kafka, wake, poll_s=3600) for wake in wakes]
+    tasks = [asyncio.create_task(relay.run()) for relay in relays]
+    try:
+        await eventually(lambda: any(relay.leading for relay in relays), "one leads")
+        await put(pool, created(uuid5(HANDSENT, database_url)))
+        next(wake for relay, wake in zip(relays, wakes, strict=True) if not relay.leading).set()
+        await all_gone(pool)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
