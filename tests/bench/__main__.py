@@ -10,6 +10,7 @@ from tests.bench.message_life import OURS, Bench, Result, quantile
 from tests.bench.stack import Running, running
 from tests.bench.yardstick import bare_requests_per_s
 
+SETTLE_S = 30  # the JVM compiles for a while after its start
 IDLE_S = 10
 
 
@@ -27,6 +28,7 @@ def main() -> None:
 
 
 def _print_idle(stack: Running) -> None:
+    time.sleep(SETTLE_S)
     before = stack.cpu_s()
     time.sleep(IDLE_S)
     after = stack.cpu_s()
