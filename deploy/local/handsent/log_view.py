@@ -94,7 +94,8 @@ def hex_lines(value: bytes, limit: int) -> list[str]:
 
 def avro_schema(event_types: tuple[type[Event], ...]) -> dict[str, Any]:
     """An object container's schema: the record's place, its event as published, and of an unreadable one its bytes."""
-    events = [published_schema(f"{TOPIC_OF[event].name}/{event.__name__}") for event in event_types]
+    known: set[str] = set()
+    events = [_once(published_schema(f"{TOPIC_OF[event].name}/{event.__name__}"), known) for event in event_types]
     return {
         "type": "record",
         "name": "Recorded",
@@ -110,6 +111,19 @@ def avro_schema(event_types: tuple[type[Event], ...]) -> dict[str, Any]:
             {"name": "value", "type": ["null", "bytes"], "doc": "Of an event that cannot be read, with --pii."},
         ],
     }
+
+
+def _once(schema: Any, known: set[str]) -> Any:
+    """The schema with names in place of the types (reasons) that an earlier one has defined, as Avro wants it."""
+    if isinstance(schema, list):
+        return [_once(item, known) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("type") == "enum":
+        if schema["name"] in known:
+            return f"handsent.{schema['name']}"
+        known.add(schema["name"])
+    return {key: _once(value, known) for key, value in schema.items()}
 
 
 def as_avro(record: Seen, pii: bool) -> dict[str, Any]:

@@ -1,0 +1,77 @@
+"""send-intake's store on a real Postgres: an account, its people, a campaign with a list."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import pytest
+from kernel import database
+from kernel.database import Pool
+from kernel.outbox import unpack
+from kernel.testing import number
+from kernel.tokens import Role, User
+from send_intake import store, store_sending, store_users
+from send_intake.admission import Campaign, Press
+from send_intake.import_ import Row
+from send_intake.store_presses import Answer, Presses
+
+from schemas.codec import decode
+from schemas.events import Event
+from schemas.identity import recipient_id
+
+SECRET = "a person id secret for tests"
+
+
+@dataclass
+class Intake:
+    """What a test works with."""
+
+    pool: Pool
+    presses: Presses
+    users: list[User] = field(default_factory=list)
+
+    async def user(self, name: str) -> User:
+        async with self.pool.acquire() as connection:
+            return await store_users.add_user(connection, "demo", name, Role.MANAGER)  # type: ignore[arg-type]
+
+    async def campaign(self, recipients: int, scheduled_for: datetime | None = None, *senders: User) -> Campaign:
+        """A campaign with numbers 0 to `recipients`, which the senders are sending."""
+        manager = await self.user("manager")
+        campaign_id = await store.create_campaign(
+            self.pool, manager.account_id, manager.user_id, "Spring", "Hello {name}", scheduled_for, None
+        )
+        row = await store.campaign_row(self.pool, manager.account_id, campaign_id)
+        assert row is not None
+        campaign = store.campaign_of(row)
+        await self.add(campaign, range(recipients))
+        for sender in senders:
+            await store_sending.start(self.pool, campaign_id, sender.user_id, take_over=True)
+        return campaign
+
+    async def add(self, campaign: Campaign, numbers: range) -> int:
+        rows = [Row(line, number(n), {"name": f"n{n}"}) for line, n in enumerate(numbers, 2)]
+        return await store.add_recipients(self.pool, SECRET, campaign, "a manager", rows)
+
+    async def press(self, campaign: Campaign, n: int, user: User) -> Answer:
+        return await self.presses.press(Press(recipient_id(campaign.campaign_id, number(n)), campaign, user.user_id))
+
+    async def events(self, kind: type[Event]) -> list[Event]:
+        """What was committed to the outbox, in its order."""
+        rows = await self.pool.fetch("SELECT events FROM outbox ORDER BY seq")
+        found = [decode(value) for row in rows for _, value in unpack(row["events"])]
+        return [event for event in found if isinstance(event, kind)]
+
+
+@pytest.fixture
+async def intake(database_url: str) -> AsyncIterator[Intake]:
+    await database.migrate(database_url, "send_intake", "send_intake")
+    pool = await database.open_pool(database_url, "send_intake", max_size=16)
+    presses = Presses(pool, asyncio.Event())
+    running = asyncio.create_task(presses.run())
+    yield Intake(pool, presses)
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    await pool.close()

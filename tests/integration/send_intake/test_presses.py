@@ -1,0 +1,130 @@
+"""SEND on a real Postgres: once per recipient, wholly before the END or wholly after it."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from kernel.testing import number
+from send_intake import store, store_sending
+from send_intake.admission import Processed, Refused
+from send_intake.store_presses import Presses
+
+from schemas.events import CampaignEnded, RecipientProcessed
+from tests.integration.send_intake.conftest import Intake
+
+LATER = datetime.now(UTC) + timedelta(hours=1)
+
+
+async def test_a_press_is_answered_with_what_is_in_the_log(intake: Intake) -> None:
+    ada = await intake.user("Ada")
+    campaign = await intake.campaign(3, None, ada)
+    answer = await intake.press(campaign, 1, ada)
+    [event] = await intake.events(RecipientProcessed)
+    assert isinstance(answer, Processed) and isinstance(event, RecipientProcessed)
+    assert answer.first and answer.due_at == answer.processed_at
+    assert (event.recipient_id, event.processed_at, event.processed_by, event.due_at) == (
+        answer.recipient_id, answer.processed_at, ada.user_id, answer.due_at,
+    )  # fmt: skip
+    assert (event.number, event.text, event.sender) == (number(1), "Hello n1", campaign.sender)
+
+
+async def test_a_press_before_t_is_due_at_t(intake: Intake) -> None:
+    ada = await intake.user("Ada")
+    campaign = await intake.campaign(1, LATER, ada)
+    answer = await intake.press(campaign, 0, ada)
+    assert isinstance(answer, Processed) and answer.due_at == LATER > answer.processed_at
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "in batches of two processes"])
+async def test_two_users_on_one_recipient_get_the_same_answer_and_make_one_event(
+    intake: Intake, together: bool
+) -> None:
+    ada, bob = await intake.user("Ada"), await intake.user("Bob")
+    campaign = await intake.campaign(40, None, ada, bob)
+    other = intake if together else Intake(intake.pool, Presses(intake.pool, asyncio.Event()))
+    running = asyncio.create_task(other.presses.run())
+    pairs = await asyncio.gather(
+        *(asyncio.gather(intake.press(campaign, n, ada), other.press(campaign, n, bob)) for n in range(40))
+    )
+    running.cancel()
+    for one, two in pairs:
+        assert isinstance(one, Processed) and isinstance(two, Processed)
+        assert one.first != two.first
+        assert (one.processed_at, one.processed_by) == (two.processed_at, two.processed_by)
+    assert len(await intake.events(RecipientProcessed)) == 40
+
+
+async def test_a_double_press_of_one_user_is_one(intake: Intake) -> None:
+    ada = await intake.user("Ada")
+    campaign = await intake.campaign(1, None, ada)
+    answers = await asyncio.gather(*(intake.press(campaign, 0, ada) for _ in range(20)))
+    assert len({(a.processed_at, a.processed_by) for a in answers if isinstance(a, Processed)}) == 1
+    assert len(await intake.events(RecipientProcessed)) == 1
+
+
+async def test_a_press_by_somebody_who_does_not_send_the_campaign_is_refused_unless_it_was_answered(
+    intake: Intake,
+) -> None:
+    ada, bob = await intake.user("Ada"), await intake.user("Bob")
+    campaign = await intake.campaign(2, None, ada)
+    assert await intake.press(campaign, 0, bob) is Refused.NOT_SENDING
+    first = await intake.press(campaign, 0, ada)
+    repeat = await intake.press(campaign, 0, bob)
+    assert isinstance(first, Processed) and isinstance(repeat, Processed)
+    assert (repeat.processed_at, repeat.processed_by) == (first.processed_at, ada.user_id)
+    assert await intake.press(campaign, 7, ada) is Refused.NOT_FOUND
+
+
+@pytest.mark.parametrize("scheduled_for", [None, LATER])
+async def test_every_send_is_wholly_before_the_end_or_refused(intake: Intake, scheduled_for: datetime | None) -> None:
+    users = [await intake.user(f"user {n}") for n in range(8)]
+    campaign = await intake.campaign(800, scheduled_for, *users)
+    answered: list[object] = []
+
+    async def press(which: int) -> None:
+        for n in range(which, 800, 8):
+            answered.append(await intake.press(campaign, n, users[which]))
+
+    async def end() -> None:
+        while len(answered) < 150:
+            await asyncio.sleep(0)
+        await store.end_campaign(intake.pool, campaign, "a manager")
+
+    await asyncio.gather(end(), *(press(which) for which in range(8)))
+    [ended] = await intake.events(CampaignEnded)
+    assert isinstance(ended, CampaignEnded)
+    sent = [answer for answer in answered if isinstance(answer, Processed)]
+    assert 150 <= len(sent) < 800
+    assert all(answer is Refused.CAMPAIGN_ENDED for answer in answered if not isinstance(answer, Processed))
+    assert max(answer.processed_at for answer in sent) < ended.ended_at
+    assert len(await intake.events(RecipientProcessed)) == len(sent)
+    again = await intake.press(campaign, 0, users[0])
+    assert isinstance(again, Processed) and not again.first, "what was answered stays answered after the END"
+
+
+async def test_an_end_is_answered_once_and_frees_its_senders(intake: Intake) -> None:
+    ada = await intake.user("Ada")
+    campaign = await intake.campaign(1, None, ada)
+    await asyncio.gather(*(store.end_campaign(intake.pool, campaign, f"manager {n}") for n in range(5)))
+    assert len(await intake.events(CampaignEnded)) == 1
+    assert not await store_sending.is_sending(intake.pool, campaign.campaign_id, ada.user_id)
+
+
+async def test_a_stream_of_presses_does_not_keep_the_end_waiting(intake: Intake) -> None:
+    ada = await intake.user("Ada")
+    campaign = await intake.campaign(2000, None, ada)
+    over = asyncio.Event()
+
+    async def press_on(start: int) -> None:
+        for n in range(start, 2000, 20):
+            if over.is_set():
+                return
+            await intake.press(campaign, n, ada)
+
+    async def end() -> None:
+        async with asyncio.timeout(5):
+            await store.end_campaign(intake.pool, campaign, "a manager")
+        over.set()
+
+    await asyncio.gather(end(), *(press_on(start) for start in range(20)))
+    assert over.is_set()
