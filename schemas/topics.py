@@ -1,4 +1,4 @@
-"""The topics: who writes each, how it is keyed, which events it carries. Manifests and catalogue are checked against it."""
+"""The topics: who writes each, how it is keyed, which events it carries. Manifests and the catalogue follow it."""
 
 from dataclasses import dataclass
 

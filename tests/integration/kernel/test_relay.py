@@ -321,4 +321,3 @@ async def test_a_relay_that_does_not_lead_wakes_the_one_that_does(pool: Pool, da
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
