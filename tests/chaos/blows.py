@@ -27,7 +27,9 @@ class Blow:
 
 def _kills(*parts: str) -> Callable[[Running, random.Random], Coroutine[Any, Any, None]]:
     async def strike(running: Running, rng: random.Random) -> None:
-        processes.kill([pid for part in parts for pid in processes.of(running.home, part)])
+        pids = {part: processes.of(running.home, part) for part in parts}
+        assert all(pids.values()), f"{parts} should run"
+        processes.kill([pid for family in pids.values() for pid in family])
 
     return strike
 

@@ -1,6 +1,7 @@
 """What must be true of a campaign when the dust has settled: ledger, answers and report tell the same."""
 
 from collections import Counter
+from datetime import datetime
 from typing import Any
 
 from tests.chaos.work import Work
@@ -27,7 +28,7 @@ def wrong(work: Work, progress: dict[str, Any], rows: Rows, lines: list[dict[str
         "opted out and not suppressed": [
             n for n in work.opted_out & work.due.keys() if _state(rows, n) != "suppressed"
         ],
-        "sent after STOP was answered": [n for n, at in work.stopped.items() if n in asked and _sent_at(rows, n) > at],
+        "sent after STOP was answered": [n for n, at in work.stopped.items() if _sent_after(rows[n], at)],
         "suppressed without an opt-out": _in(rows, "suppressed") - work.opted_out - work.stopped.keys(),
         "without a reason": [n for n, r in rows.items() if r["state"] in SETTLED - {"delivered"} and not r["reason"]],
     }
@@ -65,5 +66,5 @@ def _state(rows: Rows, number: str) -> str:
     return rows[number]["state"]
 
 
-def _sent_at(rows: Rows, number: str) -> Any:
-    return moment(rows[number]["sent_at"])
+def _sent_after(row: dict[str, str], at: datetime) -> bool:
+    return bool(row["sent_at"]) and moment(row["sent_at"]) > at

@@ -1,7 +1,8 @@
-"""A short slice of `make chaos`: everything killed once, and three parts, in the middle of the work."""
+"""A stack that is beaten and one that is stopped both go on where they were. `make chaos` does far more of it."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 
 import aiohttp
 import pytest
@@ -15,22 +16,49 @@ from tests.e2e.running import Running
 SMALL = Size(unscheduled=90, scheduled=60, ended=30, lead_s=3.0)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def beaten(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A stack of its own: what is done to it would spoil the other stories."""
     running = Running(tmp_path_factory.mktemp("a beaten stack") / "home", **blows.SETTINGS)
     try:
         running.start()
         yield running
+        assert running.stop() == 0
     finally:
         processes.kill(processes.of(running.home))
 
 
-async def test_nobody_is_texted_twice_and_nobody_is_lost_when_parts_are_killed(beaten: Running) -> None:
+@pytest.fixture
+async def story(beaten: Running, tokens: dict[str, str]) -> AsyncIterator[PatientStory]:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+        yield PatientStory(beaten, "slice", tokens, http)
+
+
+async def test_nobody_is_texted_twice_and_nobody_is_lost_when_parts_are_killed(story: PatientStory) -> None:
     seed = random.randrange(10**6)
-    tokens: dict[str, str] = {}
     for number, blow in enumerate([blows.EVERYTHING, *random.Random(seed).sample(blows.SINGLE, 3)], 1):
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
-            told = await play(PatientStory(beaten, "slice", tokens, http), blow, generator(seed, number), SMALL)
+        told = await play(story, blow, generator(seed, number), SMALL)
         assert not told.problems, f"seed {seed}, round {number}, {told.blow}: {told.problems}"
+
+
+async def test_a_stop_and_a_start_go_on_where_it_was(story: PatientStory, beaten: Running) -> None:
+    held, people = story.numbers(3), story.numbers(3)
+    later = await story.campaign(held, scheduled_for=datetime.now(UTC) + timedelta(hours=1))
+    now = await story.campaign(people)
+    sam, sue = await story.sending("Sam", later), await story.sending("Sue", now)
+    first = (await sam.sends(later, held[0])).body
+    await sue.sends(now, people[0])
+    await story.settles(now, delivered=1, unprocessed=2)
+    told = await story.report(now)
+
     assert beaten.stop() == 0
+    assert processes.of(beaten.home) == [], "nothing is left running"
+    beaten.start()
+
+    assert await story.report(now) == told
+    assert (await sam.sends(later, held[0])).body == first
+    assert (await sam.sends(later, held[1])).status == (await sue.sends(now, people[1])).status == 200
+    assert (await (await story.manager()).ends(later)).status == 200
+    await story.settles(now, delivered=2, unprocessed=1)
+    await story.settles(later, dropped=2, unprocessed=1)
+    assert await story.texted([*people, *held]) == dict.fromkeys(people[:2], 1)
