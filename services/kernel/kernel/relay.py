@@ -68,7 +68,7 @@ class Relay:
         while True:
             try:
                 await self._term()
-            except (KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            except Exception as error:
                 if not (isinstance(error, KafkaError) or retriable(error)):
                     raise
                 log.warning("relay_interrupted", error=repr(error))
