@@ -118,7 +118,8 @@ def decode(value: bytes | None) -> Event:
     try:
         return shape.decode(value)  # type: ignore[arg-type]
     except Exception as error:  # whatever Avro trips over, it is the same fact: these bytes are not this event
-        raise UndecodableEvent(f"not a {shape.name}: {error!r}") from error
+        # Not the error's repr, which can hold the bytes of a text: this message is logged.
+        raise UndecodableEvent(f"not a {shape.name}: {type(error).__name__}: {error}") from None
 
 
 def event_type_of(value: bytes) -> str:
