@@ -11,7 +11,7 @@ Rows = dict[str, dict[str, str]]
 SETTLED = {"delivered", "failed", "suppressed", "dropped", "unknown"}
 
 
-def wrong(work: Work, progress: dict[str, Any], rows: Rows, lines: list[dict[str, Any]], may_lose: int) -> list[str]:
+def wrong(work: Work, progress: dict[str, Any], rows: Rows, lines: list[dict[str, Any]]) -> list[str]:
     """Every way in which it is not as it must be."""
     accepted = Counter(line["to"] for line in lines if line["accepted"])
     asked = {line["to"] for line in lines}
@@ -34,7 +34,7 @@ def wrong(work: Work, progress: dict[str, Any], rows: Rows, lines: list[dict[str
     }
     problems = [f"{work.title}: {len(set(who))} {what}: {sorted(who)[:3]}" for what, who in found.items() if who]
     problems += _ends(work, rows, asked)
-    return problems + _figures(work, progress, rows, may_lose)
+    return problems + _figures(work, progress, rows)
 
 
 def _ends(work: Work, rows: Rows, asked: set[str]) -> list[str]:
@@ -46,15 +46,13 @@ def _ends(work: Work, rows: Rows, asked: set[str]) -> list[str]:
     return [f"{work.title}: {len(dropped)} were dropped"] if dropped else []
 
 
-def _figures(work: Work, progress: dict[str, Any], rows: Rows, may_lose: int) -> list[str]:
+def _figures(work: Work, progress: dict[str, Any], rows: Rows) -> list[str]:
     problems = []
     states = Counter(row["state"] for row in rows.values())
     if differ := [leaf for leaf in LEAVES if states[leaf] != progress[leaf]]:
         problems.append(f"{work.title}: report and Progress differ in {differ}")
     if progress["recipients"] != len(work.numbers) or progress["processed"] != len(work.due):
         problems.append(f"{work.title}: {progress['processed']} processed of {progress['recipients']}")
-    if states["unknown"] > may_lose:
-        problems.append(f"{work.title}: {states['unknown']} unknown for good, {may_lose} POSTs were in flight at most")
     return problems
 
 
