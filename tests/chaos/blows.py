@@ -139,13 +139,13 @@ def faults(rng: random.Random) -> dict[str, Any]:
     """What the carrier does wrong meanwhile."""
     return {
         "seed": rng.randrange(10**6),
-        "latency_ms": rng.choice((20, 100, 200)),
+        "latency_ms": rng.choice((100, 300, 800)),  # so that many POSTs are under way when the blow falls
         "drop_response": rng.choice((0, 0.05)),
         "fail_after_accept": rng.choice((0, 0.05)),
         "throttle_per_s": rng.choice((60, 150, 100_000)),
         "reject": rng.choice(({}, {"21211": 0.05})),
         "receipts": {
-            "delay_ms": rng.choice((0, 100, 500)),
+            "delay_ms": rng.choice((0, 500, 2000)),
             "repeat": rng.choice((0, 0.3)),
             "shuffle": rng.choice((0, 0.5)),
             "failed": rng.choice((0, 0.1)),

@@ -32,7 +32,8 @@ async def play(story: PatientStory, blow: Blow, rng: random.Random, size: Size |
     began = time.monotonic()
     works = Works(story, rng, size or Size())
     await works.prepare()
-    await story.faults(**blows.faults(rng))
+    faults = blows.faults(rng)
+    await story.faults(**faults)
     problems: list[str] = []
     came_to: Counter[str] = Counter()
     watching = asyncio.create_task(_watch(story, works))
@@ -56,6 +57,8 @@ async def play(story: PatientStory, blow: Blow, rng: random.Random, size: Size |
         [watched] = await asyncio.gather(watching, return_exceptions=True)
     if not isinstance(watched, asyncio.CancelledError):
         problems.append(f"while Progress was watched: {watched!r}")
+    if problems:
+        problems.append(f"with these faults: {faults}")
     counts = f"{works.pressed} SENT ({', '.join(f'{n} {state}' for state, n in sorted(came_to.items()))})"
     return Told(
         blow.name,
@@ -76,7 +79,7 @@ async def _strike(story: PatientStory, works: Works, blow: Blow, rng: random.Ran
 
         await until(enough, "the presses come to their middle")
     else:
-        await until_passed(works.t + timedelta(seconds=rng.uniform(0.0, 0.6)))
+        await until_passed(works.t + timedelta(seconds=rng.uniform(0.1, 1.2)))
     await blow.strike(story.running, rng)
 
 
