@@ -53,7 +53,8 @@ async def _kill_the_supervisor(running: Running, rng: random.Random) -> None:
 async def _start_again(running: Running) -> None:
     assert running.process is not None
     running.process.wait()
-    await asyncio.to_thread(running.start)
+    running.launch()
+    await asyncio.to_thread(running.until_ready)
 
 
 async def _kill_the_postmaster_alone(running: Running, rng: random.Random) -> None:

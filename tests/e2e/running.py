@@ -1,5 +1,6 @@
 """A stack of the tests' own, started and ended as a person would: `handsent up`, and its signals."""
 
+import ctypes
 import json
 import os
 import random
@@ -22,6 +23,7 @@ HANDSENT = Path(sys.executable).with_name("handsent")
 START_S = 120.0
 STOP_S = 60.0
 COMMAND_S = 60.0
+LIBC, PR_SET_PDEATHSIG = ctypes.CDLL(None), 1
 
 
 class Running:
@@ -43,18 +45,31 @@ class Running:
 
     def start(self) -> float:
         """Seconds until it said that it is ready."""
-        began = time.monotonic()
+        self.launch()
+        return self.until_ready()
+
+    def launch(self) -> None:
+        """For the main thread: the stack ends with the thread that started it, also when a test is killed."""
         self.home.parent.mkdir(parents=True, exist_ok=True)
-        said_before = self.said.stat().st_size if self.said.exists() else 0
+        self._began = time.monotonic()
+        self._said_before = self.said.stat().st_size if self.said.exists() else 0
         with self.said.open("ab") as output:
             self.process = subprocess.Popen(
-                [HANDSENT, "up"], env=self.environment, stdout=output, stderr=output, start_new_session=True
+                [HANDSENT, "up"],
+                env=self.environment,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                preexec_fn=_end_with_the_parent,
             )
-        while b"ready in" not in self.said.read_bytes()[said_before:]:
-            if self.process.poll() is not None or time.monotonic() - began > START_S:
+
+    def until_ready(self) -> float:
+        assert self.process is not None
+        while b"ready in" not in self.said.read_bytes()[self._said_before :]:
+            if self.process.poll() is not None or time.monotonic() - self._began > START_S:
                 raise AssertionError(f"the stack did not start: {self.said.read_text()[-2000:]}")
             time.sleep(0.05)
-        return time.monotonic() - began
+        return time.monotonic() - self._began
 
     def stop(self) -> int:
         """Its exit code after SIGTERM."""
@@ -78,6 +93,10 @@ class Running:
     def status(self) -> dict[str, Any]:
         about: dict[str, Any] = json.loads(self.handsent("status", "--json").stdout)
         return about
+
+
+def _end_with_the_parent() -> None:
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _free_ports() -> dict[str, str]:
