@@ -75,8 +75,8 @@ def _fields(body: object, prefix: str, known: Mapping[str, Callable[[str, object
 
 
 def _number(name: str, value: object, most: float) -> float:
-    # bool is an int to Python, never to the caller. NaN fails the comparison.
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+    # true and false are the shares 1 and 0. NaN fails the comparison.
+    if not isinstance(value, int | float) or not 0 <= value <= most:
         raise FaultError(f"{name} must be a number from 0 to {most:g}")
     return float(value)
 

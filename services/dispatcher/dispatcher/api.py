@@ -11,13 +11,13 @@ from kernel.database import Pool
 from kernel.health import Health
 from kernel.outbox import Outbox
 from kernel.tokens import Role, User
-from kernel.web import EVERYBODY, Guarded, Problem, create_api, json_response, needs, user_of
+from kernel.web import EVERYBODY, Guarded, Problem, create_api, is_uuid, json_response, needs, user_of
 from prometheus_client import Gauge
 from pydantic import BaseModel, Field
 from starlette.types import ASGIApp
 
 from dispatcher import store_replies
-from dispatcher.api_opt_outs import OptOuts, is_uuid
+from dispatcher.api_opt_outs import OptOuts
 from dispatcher.api_webhooks import Webhooks
 from dispatcher.app_outcomes import Outcomes
 from dispatcher.attempt import Attempt, State
@@ -47,8 +47,8 @@ class Resolution(BaseModel):
     """An operator's word: what happened, and how they know."""
 
     resolution: Found
-    reason: str = Field(min_length=1, max_length=1000, pattern=r"\S")
-    carrier_message_id: str = Field("", max_length=64)
+    reason: str = Field(min_length=1, max_length=1000, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")
+    carrier_message_id: str = Field("", max_length=64, pattern=r"^[!-~]*$")
 
     def as_outcome(self) -> Outcome:
         match self.resolution:
@@ -64,7 +64,7 @@ class OfMessage(Guarded):
     """A route about a message: 401, then 404 for what is not the account's, then the role, then the body."""
 
     async def before_role(self, request: Request) -> None:
-        recipient_id, account_id = request.path_params["recipient_id"], user_of(request).account_id
+        recipient_id, account_id = request.path_params["recipient_id"].lower(), user_of(request).account_id
         found = is_uuid(recipient_id) and await request.app.state.pool.fetchval(
             q.find_message, recipient_id, account_id
         )
@@ -118,7 +118,7 @@ class Operations:
         return attempts[proof.key]
 
     async def replies(
-        self, request: Request, after: Annotated[int | None, Query(ge=1)] = None, limit: Limit = 100
+        self, request: Request, after: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None, limit: Limit = 100
     ) -> Any:
         """What people answered, the newest first; `after` is the `next` of the page before."""
         rows = await store_replies.page(self._pool, user_of(request).account_id, after, limit)

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from kernel.database import Pool
 from kernel.tokens import Role, User
-from kernel.web import Guarded, GuardedDirect, Problem, json_response, needs, read_json, require_role, user_of
+from kernel.web import Guarded, GuardedDirect, Problem, is_uuid, json_response, needs, read_json, require_role, user_of
 from pydantic import BaseModel, Field
 
 from dispatcher import csv_list, phone, store_opt_outs
@@ -58,13 +58,9 @@ class OptOuts:
         request: Request,
         after: UUID | None = None,
         limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = 100,
-        phone: str | None = None,
     ) -> Any:
-        """Who has opted out; `after` is the `next` of the page before, `phone` finds one number."""
+        """Who has opted out; `after` is the `next` of the page before."""
         account_id = user_of(request).account_id
-        if phone is not None:
-            found = await store_opt_outs.find(self._pool, account_id, self._person(account_id, self._number(phone)))
-            return json_response({"opt_outs": [_shown(found)] if found and found["in_force"] else []})
         rows = await store_opt_outs.page(self._pool, account_id, str(after) if after else None, limit)
         more = {"next": rows[-1]["person_id"]} if len(rows) == limit else {}
         return json_response({"opt_outs": rows, **more})
@@ -74,13 +70,13 @@ class OptOuts:
         user, number = user_of(request), self._number(opt_out.phone)
         word = self._word(user, number, OptOutSource.MANUAL, opt_out.reason, opted_out=True)
         before = await store_opt_outs.find(self._pool, user.account_id, word.person_id)
-        await self._record([word])
+        changed = await self._record([word])
         shown = await store_opt_outs.find(self._pool, user.account_id, word.person_id)
-        return json_response(_shown(shown or {}), 200 if before and before["in_force"] else 201)
+        return json_response(_shown(shown or {}), 201 if changed and not (before and before["in_force"]) else 200)
 
     async def lift(self, request: Request) -> Response:
         """Opts a person in again, for a reason."""
-        user, person = user_of(request), request.path_params["person_id"]
+        user, person = user_of(request), request.path_params["person_id"].lower()
         found = await store_opt_outs.find(self._pool, user.account_id, person) if is_uuid(person) else None
         if found is None or not found["in_force"]:
             raise Problem(404, "not_found", "This person has not opted out of this account's texts.")
@@ -159,14 +155,6 @@ class OptOuts:
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name != "in_force"}
-
-
-def is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True
 
 
 async def _lines_of(request: Request) -> AsyncIterator[list[str]]:

@@ -16,7 +16,7 @@ log = structlog.get_logger()
 
 BATCH_RECORDS = 2000
 POLL_MS = 1000
-SESSION_TIMEOUT_S = 10.0
+SESSION_TIMEOUT_S = 6.0  # as in `faust_app`
 
 
 async def consume(service: str, bootstrap: str, topics: Iterable[str], loop: BatchLoop) -> None:

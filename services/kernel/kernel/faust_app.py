@@ -29,7 +29,7 @@ BATCH_RECORDS = 500
 # How long the broker may think when nothing is there; what arrives is answered at once. Faust hard-codes 1500, which
 # a partition left out of a fetch (its agent was slow) waits for; 100 would cost the idle stack 4 % of a core.
 FETCH_WAIT_MS = 500
-SESSION_TIMEOUT_S = 10.0
+SESSION_TIMEOUT_S = 6.0  # after a kill -9 the group waits so long; 6 is the least brokers allow by default
 STOPPED_POLL_S = 2.0
 MOST_WAITING = 1000  # records of one partition
 LINGER_S = 0.02  # busy: batches begin so far apart and carry more; idle: the first one does not wait

@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import Field, ValidationError
+from phonenumbers import SUPPORTED_REGIONS
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 
@@ -33,6 +34,13 @@ class ServiceSettings(BaseSettings):
     person_id_secret: str = Field(min_length=16, repr=False)
     default_region: str = Field("US", pattern=r"^[A-Z]{2}$")
     log_level: str = Field("info", pattern=r"^(debug|info|warning|error)$")
+
+    @field_validator("default_region")
+    @classmethod
+    def _known_region(cls, region: str) -> str:
+        if region not in SUPPORTED_REGIONS:
+            raise ValueError("no country has this code")
+        return region
 
     @classmethod
     def settings_customise_sources(

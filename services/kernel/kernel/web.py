@@ -1,5 +1,6 @@
 """The HTTP side every service has: who calls and whether they may, problems as RFC 9457, health, metrics, OpenAPI."""
 
+import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from http import HTTPStatus
 from typing import Any
@@ -58,6 +59,14 @@ def needs(*roles: Role, late: bool = False) -> dict[str, Any]:
     `late`: the endpoint calls `require_role` itself, because another account's id (404) is said before the role (403).
     """
     return {"security": [{"bearer": []}], "x-roles": [str(role) for role in roles], "x-late": late}
+
+
+_UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+def is_uuid(text: str) -> bool:
+    """Whether it is an id as we write them. `uuid.UUID` takes far more, some of which Postgres does not."""
+    return _UUID.fullmatch(text) is not None
 
 
 def user_of(request: Request) -> User:

@@ -87,6 +87,7 @@ class Reading:
         if state is not None and not states:
             raise Problem(422, "bad_state", f"state is one of {', '.join([*State, *SUMS])}.")
         cursor = _cursor(after) if after is not None else START
+        reason = reason.replace("\0", "") if reason is not None else None  # Postgres knows no NUL, nor does a reason
         await self._campaign(campaign_id, request)
         rows, following = await store_reads.page(self._pool, campaign_id, cursor, states, reason, limit)
         more = {"next": f"{following.position}.{following.recipient_id}"} if following else {}
@@ -124,21 +125,28 @@ class Reading:
         deadline = asyncio.get_running_loop().time() + NEWS_PATIENCE_S
         while (found := await store_reads.campaign(self._pool, campaign_id, account_id)) is None:
             if asyncio.get_running_loop().time() >= deadline:
-                raise Problem(404, "unknown_campaign", "There is no such campaign.")
+                raise Problem(404, "not_found", "There is no such campaign.")
             await asyncio.sleep(NEWS_POLL_S)
         return found
 
 
 def _no_recipient() -> Problem:
-    return Problem(404, "unknown_recipient", "There is no such recipient in this campaign.")
+    return Problem(404, "not_found", "There is no such recipient in this campaign.")
 
 
 def _cursor(after: str) -> Cursor:
     position, _, recipient_id = after.partition(".")
     try:
-        return Cursor(int(position), UUID(recipient_id))
+        cursor = Cursor(int(position), UUID(recipient_id))
     except ValueError:
-        raise Problem(422, "bad_after", "after is the `next` of another page.") from None
+        raise _bad_after() from None
+    if not -1 <= cursor.position < 2**63:
+        raise _bad_after()
+    return cursor
+
+
+def _bad_after() -> Problem:
+    return Problem(422, "bad_after", "after is the `next` of another page.")
 
 
 def _recipient_ids(given: object) -> list[UUID]:

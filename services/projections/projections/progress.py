@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from projections.columns import column_of
 from schemas import events as e
 from schemas.events import Event
 
@@ -162,11 +163,6 @@ def leaf(row: Row) -> tuple[str, str | None]:
     return (State.WAITING if row.pressed or row.released_at else State.UNPROCESSED), None
 
 
-def is_name(column: str, name: str) -> bool:
-    """Whether a list's column is the report's `first_name` (or `last_name`): case, spaces, underscores aside."""
-    return column.replace(" ", "").replace("_", "").lower() == name.replace("_", "")
-
-
 def storable(text: str) -> str:
     """Postgres keeps every character but NUL."""
     return text.replace("\x00", "")
@@ -294,5 +290,4 @@ def _strength(receipt: Receipt) -> tuple[bool, int, int]:
 @lru_cache(maxsize=1024)
 def _name_columns(columns: tuple[str, ...]) -> tuple[str, str]:
     """The columns that hold first and last name; "" where a list has none."""
-    first, last = (next((c for c in columns if is_name(c, name)), "") for name in ("first_name", "last_name"))
-    return first, last
+    return column_of("first_name", columns), column_of("last_name", columns)

@@ -5,7 +5,8 @@ import io
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from projections.progress import State, is_name
+from projections.columns import column_of
+from projections.progress import State
 
 COLUMNS = (
     "recipient_id",
@@ -122,7 +123,9 @@ def guarded(cell: str) -> str:
 
 def own_columns(names: Iterable[str]) -> list[str]:
     """The list's columns that the report has not named already."""
-    return [name for name in names if not is_name(name, "first_name") and not is_name(name, "last_name")]
+    names = list(names)
+    named = {column_of("first_name", names), column_of("last_name", names)}
+    return [name for name in names if name not in named]
 
 
 def header_line(names: Iterable[str]) -> bytes:

@@ -1,13 +1,12 @@
 """Campaigns: create, list, look at, end."""
 
-import re
 from datetime import datetime
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from kernel.database import Row
 from kernel.tokens import Role
-from kernel.web import EVERYBODY, Guarded, Problem, json_response, needs, user_of
+from kernel.web import EVERYBODY, Guarded, Problem, is_uuid, json_response, needs, user_of
 from pydantic import BaseModel, ConfigDict, Field
 
 from send_intake import store
@@ -18,9 +17,6 @@ PLAIN = ("name", "text", "scheduled_for", "sender", "recipients", "created_at", 
 
 MANAGER = needs(Role.MANAGER)
 PLAIN = ("name", "text", "scheduled_for", "sender", "recipients", "created_at", "created_by", "ended_at", "ended_by")
-
-
-_UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
 class OfCampaign(Guarded):
@@ -164,11 +160,6 @@ async def campaign_row(request: Request, campaign_id: str) -> Row:
     if row is None:
         raise Problem(404, "not_found", "There is no such campaign.")
     return row
-
-
-def is_uuid(text: str) -> bool:
-    """Whether it is an id as we write them. `uuid.UUID` takes far more, some of which Postgres does not."""
-    return _UUID.fullmatch(text) is not None
 
 
 def described(row: Row) -> dict[str, Any]:

@@ -6,15 +6,15 @@ from typing import Any
 import orjson
 from fastapi import APIRouter, Request, Response
 from kernel.tokens import Role
-from kernel.web import Guarded, GuardedDirect, Problem, json_response, needs, problem_response, user_of
+from kernel.web import Guarded, GuardedDirect, Problem, is_uuid, json_response, needs, problem_response, user_of
 from pydantic import BaseModel, ConfigDict, Field
 
 from send_intake import store, store_sending
 from send_intake.admission import Campaign, Press, Processed, Refused
-from send_intake.api_campaigns import OfCampaign, campaign_row, is_uuid
+from send_intake.api_campaigns import OfCampaign, campaign_row
 from send_intake.api_forward import Forwarder
 from send_intake.store_presses import Answer, Presses
-from send_intake.template import normal
+from send_intake.template import column_for
 
 router = APIRouter(tags=["sending"])
 below = APIRouter(route_class=OfCampaign, tags=["sending"])
@@ -127,15 +127,20 @@ async def next_(request: Request, campaign_id: str, asked: NextAsked | None = No
 
 def _shown(row: Any, campaign: Campaign) -> dict[str, Any]:
     columns: dict[str, str] = orjson.loads(row["columns"])
-    named = {normal(name): cell for name, cell in reversed(columns.items())}
     return {
         "recipient_id": row["recipient_id"],
         "phone": row["number"],
-        "first_name": named.get(normal("first_name"), ""),
-        "last_name": named.get(normal("last_name"), ""),
+        "first_name": _cell(columns, "first_name"),
+        "last_name": _cell(columns, "last_name"),
         "text": campaign.template.render(columns),
         "position": row["position"],
     }
+
+
+def _cell(columns: dict[str, str], field: str) -> str:
+    """What the merge field would be filled with."""
+    column = column_for(field, tuple(columns))
+    return columns[column] if column is not None else ""
 
 
 @direct.post("/campaigns/{campaign_id}/recipients/{recipient_id}/send", response_model=Sent, openapi_extra=SENDERS)
@@ -153,7 +158,7 @@ async def send(request: Request) -> Response:
 
 
 class Recipient(BaseModel):
-    recipient_id: str
+    recipient_id: str = Field(max_length=64)  # bounded, so that half a character (a lone surrogate) is refused too
 
 
 class BatchAsked(BaseModel):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from send_intake.phone import PhoneProblem, normalise
+from kernel.phone import PhoneProblem, normalise
 
 MAX_COLUMNS = 500
 MAX_NAME = 200  # characters of a column's name

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from kernel.phone import PhoneProblem, normalise
+
 from send_intake.columns import Columns, FileProblem, read_header
-from send_intake.phone import PhoneProblem, normalise
 from send_intake.records import CsvReader, Record, RowProblem
 from send_intake.template import MAX_TEXT, Template
 

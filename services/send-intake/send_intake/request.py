@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from send_intake.phone import PhoneProblem, normalise
+from kernel.phone import PhoneProblem, normalise
+
 from send_intake.template import TemplateProblem, parse
 
 MAX_NAME = 200
@@ -43,7 +44,7 @@ def read_campaign(
 def read_time(text: str, now: datetime) -> datetime | Refusal:
     """An RFC 3339 time with its offset, in the future."""
     try:
-        time = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text.strip().upper())
     except ValueError:
         return Refusal("bad_time", "The time is not one: write it like 2030-01-31T09:30:00-05:00.")
     if time.utcoffset() is None:

@@ -66,10 +66,10 @@ def normal(name: str) -> str:
 @lru_cache(maxsize=1024)
 def _columns_for(fields: tuple[str, ...], names: tuple[str, ...]) -> tuple[str | None, ...]:
     """The column of each field. All rows of a list share their names, so the matching is done once, not per person."""
-    return tuple(_column_for(field, names) for field in fields)
+    return tuple(column_for(field, names) for field in fields)
 
 
-def _column_for(field: str, names: tuple[str, ...]) -> str | None:
+def column_for(field: str, names: tuple[str, ...]) -> str | None:
     """Of two columns that both match, the one spelled as the field; otherwise not the order of a dict decides."""
     alike = sorted(name for name in names if normal(name) == normal(field))
     return field if field in alike else next(iter(alike), None)

@@ -65,7 +65,7 @@ async def test_a_stop_is_in_force_when_it_is_answered_and_start_takes_it_back(se
     await sending.publish(sending.released(number))
     assert await sending.told(number, until="MessageSuppressed") == [["MessageSuppressed"]]
     assert await sending.replies(number, "start") == 200
-    assert (await sending.call("GET", "/opt-outs", params={"phone": number}))[1] == {"opt_outs": []}
+    assert (await sending.opt_outs(number))[1] == {"opt_outs": []}
     assert await sending.replies(number, "unsubscribe") == 200
     await eventually(lambda: _ordinals(sending, 3), lambda: "three opt-out events")
 
@@ -80,7 +80,7 @@ async def test_start_does_not_lift_what_a_manager_said(sending: World) -> None:
     assert await sending.replies(number, "STOP") == 200
     assert (await sending.call("POST", "/opt-outs", json={"phone": number}))[0] == 200
     assert await sending.replies(number, "START") == 200
-    status, page = await sending.call("GET", "/opt-outs", params={"phone": number})
+    status, page = await sending.opt_outs(number)
     assert (status, [row["source"] for row in page["opt_outs"]]) == (200, ["manual"])
 
 
@@ -105,7 +105,7 @@ async def test_a_stop_before_its_campaign_is_known_counts_when_it_is(world: Worl
     await world.publish(world.created())
 
     async def out() -> bool:
-        return bool((await world.call("GET", "/opt-outs", params={"phone": number}))[1]["opt_outs"])
+        return bool((await world.opt_outs(number))[1]["opt_outs"])
 
     await eventually(out, lambda: "the parked STOP is in force")
 

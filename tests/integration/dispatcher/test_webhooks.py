@@ -30,7 +30,7 @@ async def test_forged_webhooks_are_refused_and_change_nothing(sending: World) ->
     assert await post(sending, STATUS, RECEIPT, token="not the carrier's") == 403
     assert await post(sending, INBOUND, reply, token="not the carrier's") == 403
     assert await post(sending, INBOUND, {**reply, "Body": "hello"}, body=urlencode(reply).encode()) == 403
-    assert (await sending.call("GET", "/opt-outs", params={"phone": number}))[1] == {"opt_outs": []}
+    assert (await sending.opt_outs(number))[1] == {"opt_outs": []}
 
 
 @pytest.mark.parametrize(

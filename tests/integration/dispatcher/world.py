@@ -211,6 +211,11 @@ class World:
         await eventually(all_there, lambda: f"{until} in {found}")
         return found
 
+    async def opt_outs(self, number: str) -> tuple[int, dict[str, Any]]:
+        """The list, but for others than this number."""
+        status, page = await self.call("GET", "/opt-outs", params={"limit": "500"})
+        return status, {"opt_outs": [found for found in page["opt_outs"] if found["phone"] == number]}
+
     async def ledger(self, *numbers: str) -> list[dict[str, Any]]:
         async with self.http.get(f"{self.stack.carrier_url}/simulator/ledger") as answer:
             lines = [orjson.loads(line) for line in (await answer.read()).splitlines()]

@@ -101,7 +101,7 @@ async def test_another_account_sees_nothing(world: World) -> None:
     one = f"/recipients/{life.recipient_id}"
     asked = ("/progress", "/progress/stream", "/report.csv", "/recipients", one, f"{one}/timeline")
     answers = await asyncio.gather(*(world.get(rest, account_id=stranger) for rest in asked))
-    assert [(status, problem["code"]) for status, problem in answers] == [(404, "unknown_campaign")] * len(asked)
+    assert [(status, problem["code"]) for status, problem in answers] == [(404, "not_found")] * len(asked)
 
 
 async def test_a_timeline_tells_everything_about_a_recipient(world: World) -> None:

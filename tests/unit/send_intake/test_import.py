@@ -3,9 +3,9 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kernel.phone import PhoneProblem
 from send_intake.columns import FileProblem
 from send_intake.import_ import MAX_CELL, Batch, Importer, Refusal, Reject, Row
-from send_intake.phone import PhoneProblem
 from send_intake.records import RowProblem
 from send_intake.template import Template, parse
 

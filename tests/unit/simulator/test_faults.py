@@ -44,7 +44,7 @@ def test_failed_as_a_bare_share_is_unreachable() -> None:
         ({"fail_before_accept": True}, "unknown key fail_before_accept"),
         ({"receipts": {"thrice": True}}, "unknown key receipts.thrice"),
         ({"drop_response": 1.1}, "drop_response must be a number from 0 to 1"),
-        ({"drop_response": True}, "drop_response must be a number"),
+        ({"drop_response": "all"}, "drop_response must be a number"),
         ({"drop_response": "0.5"}, "drop_response must be a number"),
         ({"drop_response": None}, "drop_response must be a number"),
         ({"latency_ms": -1}, "latency_ms must be a number"),

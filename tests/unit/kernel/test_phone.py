@@ -9,7 +9,7 @@ import phonenumbers
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from send_intake.phone import SPLIT_AREA_CODES, PhoneProblem, normalise
+from kernel.phone import SPLIT_AREA_CODES, PhoneProblem, normalise
 
 
 @pytest.mark.parametrize(
