@@ -12,7 +12,17 @@ from yarl import URL
 router = APIRouter(route_class=Direct, include_in_schema=False)
 
 # What belongs to one connection and not to the message (RFC 9110, 7.6.1), and what the next hop sets itself.
-HOP_BY_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "host", "content-length"}
+HOP_BY_HOP = {
+    "date",
+    "connection",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "host",
+    "content-length",
+}
 CONNECT_S = 3
 ASK_S = 5
 
