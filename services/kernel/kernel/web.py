@@ -1,10 +1,12 @@
 """The HTTP side every service has: who calls and whether they may, problems as RFC 9457, health, metrics, OpenAPI."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from http import HTTPStatus
 from typing import Any
 
+import asyncpg
 import orjson
 import structlog
 from fastapi import FastAPI, Request, Response
@@ -197,6 +199,8 @@ async def answered(endpoint: Handler, request: Request) -> Response:
         return await endpoint(request)
     except Problem as problem:
         return problem_response(problem)
+    except asyncio.CancelledError:  # the service stops: what was asked may have been done, and a repeat changes nothing
+        return problem_response(Problem(503, "try_again", "The service is being stopped. Try again."))
     except Exception as error:
         return await _on_error(request, error)
 
@@ -215,7 +219,8 @@ def create_api(
     api.add_exception_handler(RequestValidationError, _on_invalid)
     api.add_exception_handler(HTTPException, _on_http)
     api.add_exception_handler(Exception, _on_error)
-    for retried in (ConnectionError, OSError, TimeoutError):
+    away = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+    for retried in away:
         api.add_exception_handler(retried, _on_error)
     _add_probes(api, ready, status)
     return api
