@@ -230,7 +230,7 @@ async def test_a_deposed_leader_deletes_nothing(pool: Pool, database_url: str, k
         await operator.close()
 
     deposed.produce = while_the_session_ends  # type: ignore[method-assign, assignment]
-    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, ConnectionError)):
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, ConnectionError)):
         await deposed.move()
     assert await in_outbox(pool) == 1, "the next leader finds it"
     await kafka_producer.stop()
