@@ -81,5 +81,5 @@ class Owner:
 async def _close(connection: asyncpg.Connection) -> None:
     try:
         await connection.close(timeout=1)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError):
         connection.terminate()
