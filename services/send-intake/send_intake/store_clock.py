@@ -1,6 +1,6 @@
-"""The clock: regularly, and after every END before it is in the log, time becomes an event."""
+"""The clock: time becomes an event, published behind every END that it covers."""
 
-import time as monotonic_time
+import time
 from datetime import datetime
 
 from kernel.kafka import Watcher
@@ -28,9 +28,9 @@ class Clock:
         The order is the guarantee: read and store the time while no END is open, commit, then move every END to the
         log, then ask how far the log reaches, then publish.
         """
-        if monotonic_time.monotonic() - self._last < self._interval_s:
+        if time.monotonic() - self._last < self._interval_s:
             return
-        self._last = monotonic_time.monotonic()
+        self._last = time.monotonic()
         at = await _read(leader)
         while await leader.move(CAMPAIGNS):
             pass
