@@ -53,28 +53,34 @@ async def migrate(url: str, schema: str, package: str) -> None:
     connection = await asyncpg.connect(url, timeout=10)
     try:
         async with connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('handsent.migrate', 0))")
-            await _ensure_role_and_schema(connection, schema)
+            await begin_migration(connection, schema)
             await connection.execute(f'SET LOCAL ROLE "{schema}"; SET LOCAL search_path TO "{schema}"')
-            await connection.execute(_text("kernel", "sql/kernel.sql"))
+            await connection.execute(sql_text("kernel", "sql/kernel.sql"))
             await connection.execute(
                 "CREATE TABLE IF NOT EXISTS migrations (name text PRIMARY KEY, applied_at timestamptz DEFAULT now())"
             )
             done = {row["name"] for row in await connection.fetch("SELECT name FROM migrations")}
             for name in sorted(_migrations(package) - done):
-                await connection.execute(_text(package, f"sql/migrations/{name}"))
+                await connection.execute(sql_text(package, f"sql/migrations/{name}"))
                 await connection.execute("INSERT INTO migrations (name) VALUES ($1)", name)
     finally:
         await connection.close()
 
 
-async def _ensure_role_and_schema(connection: asyncpg.Connection, schema: str) -> None:
-    if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", schema):
-        await connection.execute(f'CREATE ROLE "{schema}" NOLOGIN')
-    if not await connection.fetchval("SELECT pg_has_role($1, 'MEMBER')", schema):
-        await connection.execute(f'GRANT "{schema}" TO CURRENT_USER')
+async def begin_migration(connection: asyncpg.Connection, schema: str) -> None:
+    """Waits for other migrations to finish; then there are the role and the schema."""
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('handsent.migrate', 0))")
+    await ensure_role(connection, schema)
     if not await connection.fetchval("SELECT 1 FROM pg_namespace WHERE nspname = $1", schema):
         await connection.execute(f'CREATE SCHEMA "{schema}" AUTHORIZATION "{schema}"')
+
+
+async def ensure_role(connection: asyncpg.Connection, role: str) -> None:
+    """A role that owns and may do, but not sign in; the login may become it."""
+    if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
+        await connection.execute(f'CREATE ROLE "{role}" NOLOGIN')
+    if not await connection.fetchval("SELECT pg_has_role($1, 'MEMBER')", role):
+        await connection.execute(f'GRANT "{role}" TO CURRENT_USER')
 
 
 def _migrations(package: str) -> set[str]:
@@ -82,7 +88,8 @@ def _migrations(package: str) -> set[str]:
     return {entry.name for entry in folder.iterdir() if entry.name.endswith(".sql")} if folder.is_dir() else set()
 
 
-def _text(package: str, path: str) -> str:
+def sql_text(package: str, path: str) -> str:
+    """What `<package>/<path>` says."""
     return resources.files(package).joinpath(path).read_text()
 
 
@@ -102,7 +109,7 @@ class Queries:
 
 def load_queries(package: str, file: str = "queries.sql") -> Queries:
     """The named statements of `<package>/sql/<file>`."""
-    return Queries(_text(package, f"sql/{file}"))
+    return Queries(sql_text(package, f"sql/{file}"))
 
 
 Row = asyncpg.Record | dict[str, Any]

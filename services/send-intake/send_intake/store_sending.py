@@ -1,13 +1,23 @@
 """Who is sending which campaign, and which rows they were shown."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 from kernel.database import Pool
+from kernel.vault import Vault
 
 from send_intake.store import Ended, q
+from send_intake.store_sealed import Person, opened
 
 CLAIM_TRIES = 3
+
+
+class Shown(NamedTuple):
+    """A row to press SEND on."""
+
+    recipient_id: str
+    position: int
+    person: Person
 
 
 class SendingAnother(Exception):
@@ -41,8 +51,26 @@ async def is_sending(pool: Pool, campaign_id: str, user_id: str) -> bool:
     return bool(await pool.fetchval("SELECT campaign_id = $2 FROM sendings WHERE user_id = $1", user_id, campaign_id))
 
 
-async def next_rows(pool: Pool, campaign_id: str, user_id: str, limit: int, claim_s: int) -> list[asyncpg.Record]:
-    """The user's own rows first, topped up to `limit` with rows nobody holds, in the list's order."""
+async def next_rows(pool: Pool, vault: Vault, campaign_id: str, user_id: str, limit: int, claim_s: int) -> list[Shown]:
+    """The user's own rows first, topped up to `limit` with rows nobody holds, in the list's order.
+
+    People who were erased are found out here, where there is nothing to show of them; others take their place.
+    """
+    while True:
+        rows = await _claimed(pool, campaign_id, user_id, limit, claim_s)
+        keys = await vault.keys(row["person_id"] for row in rows)
+        people = {row["recipient_id"]: opened(row, keys.get(row["person_id"])) for row in rows}
+        erased = [recipient_id for recipient_id, person in people.items() if person is None]
+        if not erased:
+            return [
+                Shown(row["recipient_id"], row["position"], person)
+                for row in rows
+                if (person := people[row["recipient_id"]]) is not None
+            ]
+        await pool.execute(q.erase_rows, erased)
+
+
+async def _claimed(pool: Pool, campaign_id: str, user_id: str, limit: int, claim_s: int) -> list[asyncpg.Record]:
     async with pool.acquire() as connection, connection.transaction():
         rows = await connection.fetch(q.own_claims, user_id, campaign_id, limit, claim_s)
         for _ in range(CLAIM_TRIES):  # a row another user claimed at this moment is skipped; the next try sees past it

@@ -5,15 +5,17 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from uuid import uuid4
 
 import pytest
 from kernel import database
 from kernel.database import Pool
 from kernel.outbox import unpack
-from kernel.testing import number
+from kernel.testing import VAULT_KEY, number
 from kernel.tokens import Role, User
-from send_intake import store, store_sending, store_users
-from send_intake.admission import Campaign, Press
+from kernel.vault import Vault, open_vault
+from send_intake import store, store_sealed, store_sending, store_users
+from send_intake.admission import Campaign, Hand, Press
 from send_intake.import_ import Row
 from send_intake.store_presses import Answer, Presses
 
@@ -29,6 +31,7 @@ class Intake:
     """What a test works with."""
 
     pool: Pool
+    vault: Vault
     presses: Presses
     users: list[User] = field(default_factory=list)
 
@@ -39,12 +42,15 @@ class Intake:
     async def campaign(self, recipients: int, scheduled_for: datetime | None = None, *senders: User) -> Campaign:
         """A campaign with numbers 0 to `recipients`, which the senders are sending."""
         manager = await self.user("manager")
-        campaign_id = await store.create_campaign(
-            self.pool, manager.account_id, manager.user_id, "Spring", "Hello {name}", scheduled_for, None
+        campaign_id, account_id = str(uuid4()), manager.account_id
+        text = await store_sealed.seal_template(self.vault, account_id, campaign_id, "Hello {name}")
+        await store.create_campaign(
+            self.pool, campaign_id, account_id, manager.user_id, "Spring", text, scheduled_for, None
         )
-        row = await store.campaign_row(self.pool, manager.account_id, campaign_id)
+        row = await store.campaign_row(self.pool, account_id, campaign_id)
         assert row is not None
-        campaign = store.campaign_of(row)
+        (opened,) = await store_sealed.open_templates(self.vault, [row])
+        campaign = store.campaign_of(opened)
         await self.add(campaign, range(recipients))
         for sender in senders:
             await store_sending.start(self.pool, campaign_id, sender.user_id, take_over=True)
@@ -52,10 +58,12 @@ class Intake:
 
     async def add(self, campaign: Campaign, numbers: range) -> int:
         rows = [Row(line, number(n), {"name": f"n{n}"}) for line, n in enumerate(numbers, 2)]
-        return await store.add_recipients(self.pool, SECRET, campaign, "a manager", rows)
+        new = await store_sealed.new_recipients(self.vault, SECRET, campaign, rows)
+        return await store.add_recipients(self.pool, campaign, "a manager", new.values())
 
     async def press(self, campaign: Campaign, n: int, user: User) -> Answer:
-        return await self.presses.press(Press(recipient_id(campaign.campaign_id, number(n)), campaign, user.user_id))
+        rid = recipient_id(campaign.campaign_id, number(n))
+        return await self.presses.press(Press(rid, campaign, Hand(user.user_id)))
 
     async def events(self, kind: type[Event]) -> list[Event]:
         """What was committed to the outbox, in its order."""
@@ -68,10 +76,12 @@ class Intake:
 async def intake(database_url: str) -> AsyncIterator[Intake]:
     await database.migrate(database_url, "send_intake", "send_intake")
     pool = await database.open_pool(database_url, "send_intake", max_size=16)
-    presses = Presses(pool, asyncio.Event())
+    vault = await open_vault(database_url, "send_intake", [VAULT_KEY])
+    presses = Presses(pool, vault, asyncio.Event())
     running = asyncio.create_task(presses.run())
-    yield Intake(pool, presses)
+    yield Intake(pool, vault, presses)
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
+    await vault.close()
     await pool.close()

@@ -14,7 +14,7 @@ CLAIM_S = 900
 
 
 async def claimed(intake: Intake, campaign_id: str, user_id: str, limit: int) -> list[str]:
-    rows = await store_sending.next_rows(intake.pool, campaign_id, user_id, limit, CLAIM_S)
+    rows = await store_sending.next_rows(intake.pool, intake.vault, campaign_id, user_id, limit, CLAIM_S)
     return [row["number"] for row in rows]
 
 
