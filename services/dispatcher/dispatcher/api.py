@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
-from kernel.database import Pool
+from kernel.database import Pool, acting_for
 from kernel.health import Health
 from kernel.outbox import Outbox
 from kernel.tokens import Role, User
@@ -65,11 +65,11 @@ class OfMessage(Guarded):
 
     async def before_role(self, request: Request) -> None:
         recipient_id, account_id = request.path_params["recipient_id"].lower(), user_of(request).account_id
-        found = is_uuid(recipient_id) and await request.app.state.pool.fetchval(
-            q.find_message, recipient_id, account_id
-        )
-        if not found:
-            raise Problem(404, "not_found", "This account has no such message.")
+        if is_uuid(recipient_id):
+            async with acting_for(request.app.state.pool, account_id) as connection:
+                if await connection.fetchval(q.find_message, recipient_id, account_id):
+                    return
+        raise Problem(404, "not_found", "This account has no such message.")
 
 
 class Operations:
@@ -90,7 +90,9 @@ class Operations:
 
     async def unresolved(self, request: Request, limit: Limit = 100) -> Any:
         """Messages nobody knows the outcome of, the oldest first."""
-        rows = await self._pool.fetch(q.list_unresolved, user_of(request).account_id, limit)
+        account_id = user_of(request).account_id
+        async with acting_for(self._pool, account_id) as connection:
+            rows = await connection.fetch(q.list_unresolved, account_id, limit)
         return json_response({"unresolved": [dict(row) for row in rows]})
 
     async def resolve(self, request: Request, recipient_id: RecipientId, found: Resolution) -> Any:
@@ -104,7 +106,7 @@ class Operations:
 
     async def _resolve(self, recipient_id: str, found: Resolution, user: User) -> Attempt:
         now, outbox = datetime.now(UTC), Outbox()
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with acting_for(self._pool, user.account_id) as connection, connection.transaction():
             rows = await connection.fetch(q.lock_attempts, [recipient_id])
             unknown = [row["attempt"] for row in rows if row["state"] == State.UNKNOWN]
             if not unknown:

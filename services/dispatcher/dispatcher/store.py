@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
-from kernel.database import Connection, Pool, load_queries, session_settings
+from kernel import database
+from kernel.database import Connection, Pool, load_queries
 from kernel.outbox import Outbox
 
 from dispatcher import clearance, turns
@@ -24,12 +25,7 @@ q = load_queries("dispatcher")
 
 async def open_pool(url: str, max_size: int = 8) -> Pool:
     """The service's pool; its sessions never read a table whole."""
-    pool = await asyncpg.create_pool(
-        url, min_size=1, max_size=max_size, timeout=10, command_timeout=60, max_inactive_connection_lifetime=300,
-        server_settings=session_settings(SCHEMA, **INDEXES_ONLY),
-    )  # fmt: skip
-    assert pool is not None
-    return pool
+    return await database.open_pool(url, SCHEMA, min_size=1, max_size=max_size, **INDEXES_ONLY)
 
 
 async def enqueue(connection: Connection, released: Sequence[e.MessageReleased]) -> None:

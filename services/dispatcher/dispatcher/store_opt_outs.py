@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from kernel.database import Connection, Pool
+from kernel.database import Connection, Pool, acting_for
 from kernel.outbox import Outbox
 
 from dispatcher import clearance
@@ -42,7 +42,7 @@ class _Standing:
 async def record(pool: Pool, words: Sequence[Word]) -> set[str]:
     """Puts the words in force, committed on return; answers the persons for whom that changed something."""
     outbox = Outbox()
-    async with pool.acquire() as connection, connection.transaction():
+    async with acting_for(pool, *{word.account_id for word in words}) as connection, connection.transaction():
         await connection.fetch(q.lock_for_opt_outs)
         changed = await change_opt_outs(connection, words, outbox)
         await outbox.write(connection)
@@ -110,10 +110,12 @@ async def _write(connection: Connection, rows: list[tuple[Word, _Standing, str]]
 
 async def page(pool: Pool, account_id: str, after: str | None, limit: int) -> list[dict[str, Any]]:
     """The account's opt-outs in force, in the order of person_id."""
-    return [dict(row) for row in await pool.fetch(q.list_opt_outs, account_id, after or FIRST_ID, limit)]
+    async with acting_for(pool, account_id) as connection:
+        return [dict(row) for row in await connection.fetch(q.list_opt_outs, account_id, after or FIRST_ID, limit)]
 
 
 async def find(pool: Pool, account_id: str, person_id: str) -> dict[str, Any] | None:
     """One person the account has known to opt out, now or once (`in_force`)."""
-    row = await pool.fetchrow(q.find_opt_out, account_id, person_id)
+    async with acting_for(pool, account_id) as connection:
+        row = await connection.fetchrow(q.find_opt_out, account_id, person_id)
     return None if row is None else dict(row)

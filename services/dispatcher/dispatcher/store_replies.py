@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from kernel.database import Connection, Pool
+from kernel.database import Connection, Pool, acting_for
 from kernel.outbox import Outbox
 
 from dispatcher.attempt import PROVIDER
@@ -129,4 +129,5 @@ def _parked(row: Any) -> Reply:
 
 async def page(pool: Pool, account_id: str, before: int | None, limit: int) -> list[dict[str, Any]]:
     """The account's replies, the newest first, each with its `seq`."""
-    return [dict(row) for row in await pool.fetch(q.list_replies, account_id, before or LAST_SEQ, limit)]
+    async with acting_for(pool, account_id) as connection:
+        return [dict(row) for row in await connection.fetch(q.list_replies, account_id, before or LAST_SEQ, limit)]

@@ -1,6 +1,8 @@
-"""Postgres: one schema and one role per service, migrations, statements by name."""
+"""Postgres: one schema and two roles per service (its own, its API's), migrations, statements by name."""
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib import resources
 from typing import Any
 
@@ -30,7 +32,16 @@ async def connect(url: str, schema: str, **overrides: str) -> asyncpg.Connection
     )
 
 
-async def open_pool(url: str, schema: str, min_size: int = 1, max_size: int = 8) -> Pool:
+class _Session(asyncpg.Connection):
+    """Goes back to the pool as the service itself: asyncpg's RESET ALL leaves the role as it is."""
+
+    __slots__ = ()
+
+    def get_reset_query(self) -> str:
+        return f"RESET ROLE;\n{super().get_reset_query()}"
+
+
+async def open_pool(url: str, schema: str, min_size: int = 1, max_size: int = 8, **overrides: str) -> Pool:
     """The service's pool. `migrate` must have run once, for it makes the role and the schema."""
     pool = await asyncpg.create_pool(
         url,
@@ -39,10 +50,26 @@ async def open_pool(url: str, schema: str, min_size: int = 1, max_size: int = 8)
         timeout=10,
         command_timeout=60,
         max_inactive_connection_lifetime=300,
-        server_settings=session_settings(schema),
+        connection_class=_Session,
+        server_settings=session_settings(schema, **overrides),
     )
     assert pool is not None
     return pool
+
+
+# One round trip. Of the session, not of a transaction, so that a single SELECT needs none.
+_ACT = "SELECT set_config('role', current_schema() || '_api', false), set_config('handsent.accounts', $1, false)"
+
+
+@asynccontextmanager
+async def acting_for(pool: Pool, *account_ids: str) -> AsyncIterator[Connection]:
+    """A connection of `open_pool`'s that acts for these accounts: Postgres itself keeps the rows of all others from it.
+
+    Everything a person asks for goes this way. The walls are in each service's `0003_walls.sql`.
+    """
+    async with pool.acquire() as connection:
+        await connection.execute(_ACT, ",".join(account_ids))
+        yield connection
 
 
 async def migrate(url: str, schema: str, package: str) -> None:
@@ -54,11 +81,10 @@ async def migrate(url: str, schema: str, package: str) -> None:
     try:
         async with connection.transaction():
             await begin_migration(connection, schema)
+            await _ensure_api_role(connection, schema)
             await connection.execute(f'SET LOCAL ROLE "{schema}"; SET LOCAL search_path TO "{schema}"')
+            await connection.execute(f'GRANT USAGE ON SCHEMA "{schema}" TO "{schema}_api"')
             await connection.execute(sql_text("kernel", "sql/kernel.sql"))
-            await connection.execute(
-                "CREATE TABLE IF NOT EXISTS migrations (name text PRIMARY KEY, applied_at timestamptz DEFAULT now())"
-            )
             done = {row["name"] for row in await connection.fetch("SELECT name FROM migrations")}
             for name in sorted(_migrations(package) - done):
                 await connection.execute(sql_text(package, f"sql/migrations/{name}"))
@@ -81,6 +107,16 @@ async def ensure_role(connection: asyncpg.Connection, role: str) -> None:
         await connection.execute(f'CREATE ROLE "{role}" NOLOGIN')
     if not await connection.fetchval("SELECT pg_has_role($1, 'MEMBER')", role):
         await connection.execute(f'GRANT "{role}" TO CURRENT_USER')
+
+
+async def _ensure_api_role(connection: asyncpg.Connection, schema: str) -> None:
+    """The role that acts for people. It owns nothing, so the walls bind it; whoever may become the schema's role may
+    become this one."""
+    api = f"{schema}_api"
+    if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", api):
+        await connection.execute(f'CREATE ROLE "{api}" NOLOGIN')
+    if not await connection.fetchval("SELECT pg_has_role($1::name, $2::name, 'MEMBER')", schema, api):
+        await connection.execute(f'GRANT "{api}" TO "{schema}"')
 
 
 def _migrations(package: str) -> set[str]:

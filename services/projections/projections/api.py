@@ -54,14 +54,14 @@ class Reading:
 
     async def progress(self, campaign_id: UUID, request: Request) -> Response:
         """The figures, and the offsets of the topics they stand at."""
-        await self._campaign(campaign_id, request)
-        found = await store_reads.progress(self._pool, [str(campaign_id)])
-        return Response(found[str(campaign_id)].body, media_type="application/json")
+        key = (await self._campaign(campaign_id, request)).key
+        found = await store_reads.progress(self._pool, [key])
+        return Response(found[key].body, media_type="application/json")
 
     async def stream(self, campaign_id: UUID, request: Request) -> Response:
         """The figures as server-sent events, now and whenever they change. `Last-Event-ID` resumes."""
-        await self._campaign(campaign_id, request)
-        events = self._feeds.listen(str(campaign_id), request.headers.get("last-event-id"))
+        campaign = await self._campaign(campaign_id, request)
+        events = self._feeds.listen(campaign.key, request.headers.get("last-event-id"))
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
@@ -70,7 +70,7 @@ class Reading:
         campaign = await self._campaign(campaign_id, request)
         name = file_name(campaign.name, str(campaign_id))
         headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
-        rows = self._reports.stream(campaign_id)
+        rows = self._reports.stream(campaign)
         return StreamingResponse(rows, media_type="text/csv; charset=utf-8", headers=headers)
 
     async def recipients(
@@ -88,23 +88,23 @@ class Reading:
             raise Problem(422, "bad_state", f"state is one of {', '.join([*State, *SUMS])}.")
         cursor = _cursor(after) if after is not None else START
         reason = reason.replace("\0", "") if reason is not None else None  # Postgres knows no NUL, nor does a reason
-        await self._campaign(campaign_id, request)
-        rows, following = await store_reads.page(self._pool, campaign_id, cursor, states, reason, limit)
+        campaign = await self._campaign(campaign_id, request)
+        rows, following = await store_reads.page(self._pool, campaign, cursor, states, reason, limit)
         more = {"next": f"{following.position}.{following.recipient_id}"} if following else {}
         return json_response({"recipients": rows, **more})
 
     async def recipient(self, campaign_id: UUID, recipient_id: UUID, request: Request) -> Response:
         """One recipient: the report's columns and the list's own."""
-        await self._campaign(campaign_id, request)
-        found = await store_reads.recipient(self._pool, campaign_id, recipient_id)
+        campaign = await self._campaign(campaign_id, request)
+        found = await store_reads.recipient(self._pool, campaign, recipient_id)
         if found is None:
             raise _no_recipient()
         return json_response(found)
 
     async def timeline(self, campaign_id: UUID, recipient_id: UUID, request: Request) -> Response:
         """Every event that concerns the recipient, read back from the log, in the order it happened."""
-        await self._campaign(campaign_id, request)
-        places = await store_reads.places(self._pool, campaign_id, recipient_id)
+        campaign = await self._campaign(campaign_id, request)
+        places = await store_reads.places(self._pool, campaign, recipient_id)
         if places is None:
             raise _no_recipient()
         try:
@@ -116,8 +116,8 @@ class Reading:
     async def states(self, campaign_id: UUID, request: Request) -> Response:
         """Today's states of up to 500 recipients: `{recipient_ids}` -> `{states}`, without those not known here."""
         recipient_ids = _recipient_ids((await read_json(request)).get("recipient_ids"))
-        await self._campaign(campaign_id, request)
-        return json_response({"states": await store_reads.states(self._pool, campaign_id, recipient_ids)})
+        campaign = await self._campaign(campaign_id, request)
+        return json_response({"states": await store_reads.states(self._pool, campaign, recipient_ids)})
 
     async def _campaign(self, campaign_id: UUID, request: Request) -> Campaign:
         """The campaign, if it is the caller's account's. Raises Problem 404."""

@@ -3,11 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from uuid import UUID
 
-from kernel.database import Pool
+from kernel.database import Pool, acting_for
 
-from projections.store_reads import write_report
+from projections.store_reads import Campaign, write_report
 
 QUEUED_CHUNKS = 8
 CHUNK_BYTES = 64 * 1024
@@ -21,11 +20,11 @@ class Reports:
         self._pool = pool
         self._slots = asyncio.Semaphore(AT_ONCE)
 
-    async def stream(self, campaign_id: UUID) -> AsyncIterator[bytes]:
+    async def stream(self, campaign: Campaign) -> AsyncIterator[bytes]:
         """The report in chunks. A failure half-way breaks the stream off: a short report must not look whole."""
         async with self._slots:
             chunks: asyncio.Queue[bytes] = asyncio.Queue(QUEUED_CHUNKS)
-            writer = asyncio.create_task(self._write(campaign_id, chunks))
+            writer = asyncio.create_task(self._write(campaign, chunks))
             try:
                 while chunk := await chunks.get():
                     yield chunk
@@ -35,7 +34,7 @@ class Reports:
                 with suppress(asyncio.CancelledError):
                     await writer
 
-    async def _write(self, campaign_id: UUID, chunks: asyncio.Queue[bytes]) -> None:
+    async def _write(self, campaign: Campaign, chunks: asyncio.Queue[bytes]) -> None:
         """Ends what it puts with an empty chunk, unless nobody takes chunks any more."""
         buffer = bytearray()
 
@@ -46,8 +45,8 @@ class Reports:
                 buffer.clear()
 
         try:
-            async with self._pool.acquire() as connection:
-                await write_report(connection, campaign_id, write)
+            async with acting_for(self._pool, campaign.account_id) as connection:
+                await write_report(connection, campaign.campaign_id, write)
             if buffer:
                 await chunks.put(bytes(buffer))
         except Exception:

@@ -84,7 +84,7 @@ async def name_columns(connection: Connection, lists: Iterable[tuple[str, tuple[
 async def record_opt_outs(
     connection: Connection, changes: Iterable[tuple[PersonOptedOut | PersonOptedIn, bytes]]
 ) -> None:
-    facts = sorted((e.person_id, e.occurred_at, e.event_id, isinstance(e, PersonOptedOut), place)
+    facts = sorted((e.person_id, e.occurred_at, e.event_id, isinstance(e, PersonOptedOut), place, e.account_id)
                    for e, place in changes)  # fmt: skip
     await connection.execute(q.record_opt_outs, *zip(*facts, strict=True))
 

@@ -1,11 +1,11 @@
-"""The read models in Postgres, as people ask for them."""
+"""The read models in Postgres, as people ask for them: each question acts for the account that asks."""
 
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
-from kernel.database import Connection, Pool
+from kernel.database import Connection, Pool, acting_for
 
 from projections.figures import numbers
 from projections.progress import State
@@ -15,6 +15,7 @@ from projections.timeline import Place, unpack
 
 REPORT_TIMEOUT_S = 900.0
 Sink = Callable[[bytes], Coroutine[Any, Any, None]]
+Key = tuple[str, str]  # account_id of whoever asks, campaign_id
 
 
 class Progress(NamedTuple):
@@ -34,17 +35,37 @@ class Cursor(NamedTuple):
 class Campaign(NamedTuple):
     """A campaign of the caller's account."""
 
+    account_id: str
     campaign_id: UUID
     name: str | None
 
+    @property
+    def key(self) -> Key:
+        return self.account_id, str(self.campaign_id)
+
 
 async def campaign(pool: Pool, campaign_id: UUID, account_id: str) -> Campaign | None:
-    row = await pool.fetchrow(q.campaign, campaign_id, account_id)
-    return Campaign(campaign_id, row["name"]) if row else None
+    async with acting_for(pool, account_id) as connection:
+        row = await connection.fetchrow(q.campaign, campaign_id, account_id)
+    return Campaign(account_id, campaign_id, row["name"]) if row else None
 
 
-async def progress(pool: Pool, campaign_ids: Iterable[str]) -> dict[str, Progress]:
-    return {row["campaign_id"]: _progress(row) for row in await pool.fetch(q.progress, list(campaign_ids))}
+async def progress(pool: Pool, asked: Iterable[Key]) -> dict[Key, Progress]:
+    return {_key(row): _progress(row) for row in await _of_campaigns(pool, q.progress, asked)}
+
+
+async def versions(pool: Pool, asked: Iterable[Key]) -> dict[Key, int]:
+    return {_key(row): row["version"] for row in await _of_campaigns(pool, q.versions, asked)}
+
+
+async def _of_campaigns(pool: Pool, statement: str, asked: Iterable[Key]) -> list[Any]:
+    accounts, campaigns = {account for account, _ in asked}, [campaign_id for _, campaign_id in asked]
+    async with acting_for(pool, *accounts) as connection:
+        return list(await connection.fetch(statement, campaigns))
+
+
+def _key(row: Any) -> Key:
+    return row["account_id"], row["campaign_id"]
 
 
 def _progress(row: Any) -> Progress:
@@ -61,21 +82,19 @@ def _progress(row: Any) -> Progress:
     return Progress(row["version"], orjson.dumps(answer, option=orjson.OPT_UTC_Z))
 
 
-async def versions(pool: Pool, campaign_ids: Iterable[str]) -> dict[str, int]:
-    return {row["campaign_id"]: row["version"] for row in await pool.fetch(q.versions, list(campaign_ids))}
-
-
 async def page(
-    pool: Pool, campaign_id: UUID, after: Cursor, states: Sequence[str] | None, reason: str | None, limit: int
+    pool: Pool, campaign: Campaign, after: Cursor, states: Sequence[str] | None, reason: str | None, limit: int
 ) -> tuple[list[dict[str, Any]], Cursor | None]:
     """Recipients in list order, and where the next page begins if there is one."""
-    rows = await pool.fetch(q.page, campaign_id, *after, states, reason, limit + 1)
+    async with acting_for(pool, campaign.account_id) as connection:
+        rows = await connection.fetch(q.page, campaign.campaign_id, *after, states, reason, limit + 1)
     last = rows[limit - 1] if len(rows) > limit else None
     return [_described(row) for row in rows[:limit]], Cursor(last["position"], last["recipient_id"]) if last else None
 
 
-async def recipient(pool: Pool, campaign_id: UUID, recipient_id: UUID) -> dict[str, Any] | None:
-    row = await pool.fetchrow(q.recipient, campaign_id, recipient_id)
+async def recipient(pool: Pool, campaign: Campaign, recipient_id: UUID) -> dict[str, Any] | None:
+    async with acting_for(pool, campaign.account_id) as connection:
+        row = await connection.fetchrow(q.recipient, campaign.campaign_id, recipient_id)
     return _described(row) if row else None
 
 
@@ -86,13 +105,15 @@ def _described(row: Any) -> dict[str, Any]:
     return {**{name: known[name] for name in COLUMNS}, "columns": orjson.Fragment(row["columns"] or "{}")}
 
 
-async def states(pool: Pool, campaign_id: UUID, recipient_ids: Sequence[UUID]) -> dict[str, str]:
-    return {row[0]: row[1] for row in await pool.fetch(q.states, campaign_id, recipient_ids)}
+async def states(pool: Pool, campaign: Campaign, recipient_ids: Sequence[UUID]) -> dict[str, str]:
+    async with acting_for(pool, campaign.account_id) as connection:
+        return {row[0]: row[1] for row in await connection.fetch(q.states, campaign.campaign_id, recipient_ids)}
 
 
-async def places(pool: Pool, campaign_id: UUID, recipient_id: UUID) -> list[Place] | None:
+async def places(pool: Pool, campaign: Campaign, recipient_id: UUID) -> list[Place] | None:
     """Where everything about the recipient lies in the log; None for a recipient that is not the campaign's."""
-    row = await pool.fetchrow(q.places, campaign_id, recipient_id)
+    async with acting_for(pool, campaign.account_id) as connection:
+        row = await connection.fetchrow(q.places, campaign.campaign_id, recipient_id)
     if row is None:
         return None
     return list(unpack(b"".join(filter(None, [row["history"], row["created_place"], row["ended_place"]]))

@@ -85,7 +85,7 @@ class EndPreview(BaseModel):
 async def create(request: Request, asked: CampaignAsked) -> Response:
     """Creates a campaign."""
     state, user = request.app.state, user_of(request)
-    now = await store.time(state.pool)
+    now = await store.time_for(state.pool, user.account_id)
     region = state.settings.default_region
     campaign = read_campaign(asked.name, asked.text, asked.scheduled_for, asked.sender, now, region)
     if isinstance(campaign, Refusal):
@@ -141,7 +141,7 @@ async def end(request: Request, campaign_id: str, asked: EndAsked) -> Response:
 async def end_preview(request: Request, campaign_id: str) -> Response:
     """What an END now would do."""
     row = request.state.campaign
-    counts = await store.pressed(request.app.state.pool, row["id"])
+    counts = await store.pressed(request.app.state.pool, row["account"], row["id"])
     forwarder: Forwarder = request.app.state.forwarder
     progress = await forwarder.progress(request, row["id"]) if counts["processed"] else {}
     sent, suppressed = progress.get("sent", 0), progress.get("suppressed", 0)

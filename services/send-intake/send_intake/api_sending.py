@@ -94,7 +94,9 @@ async def start(request: Request, campaign_id: str, asked: StartAsked | None = N
     row = request.state.campaign
     pool, user = request.app.state.pool, user_of(request)
     try:
-        since = await store_sending.start(pool, row["id"], user.user_id, bool(asked and asked.take_over))
+        since = await store_sending.start(
+            pool, row["account"], row["id"], user.user_id, bool(asked and asked.take_over)
+        )
     except store.Ended:
         raise REFUSALS[Refused.CAMPAIGN_ENDED] from None
     except store_sending.SendingAnother as other:
@@ -107,7 +109,7 @@ async def start(request: Request, campaign_id: str, asked: StartAsked | None = N
 async def stop(request: Request, campaign_id: str) -> Response:
     """The user stops; the rows they were shown go back."""
     row = request.state.campaign
-    await store_sending.stop(request.app.state.pool, row["id"], user_of(request).user_id)
+    await store_sending.stop(request.app.state.pool, row["account"], row["id"], user_of(request).user_id)
     return json_response({"campaign_id": row["id"], "sending": False, "since": None})
 
 
@@ -118,11 +120,11 @@ async def next_(request: Request, campaign_id: str, asked: NextAsked | None = No
     state, user = request.app.state, user_of(request)
     if row["ended_at"] is not None:
         raise REFUSALS[Refused.CAMPAIGN_ENDED]
-    if not await store_sending.is_sending(state.pool, row["id"], user.user_id):
+    if not await store_sending.is_sending(state.pool, row["account"], row["id"], user.user_id):
         raise REFUSALS[Refused.NOT_SENDING]
     limit = (asked or NextAsked(limit=50)).limit
     rows = await store_sending.next_rows(
-        state.pool, state.vault, row["id"], user.user_id, limit, state.settings.claim_s
+        state.pool, state.vault, row["account"], row["id"], user.user_id, limit, state.settings.claim_s
     )
     campaign = store.campaign_of(row)
     return json_response({"recipients": [_shown(found, campaign) for found in rows]})

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-from kernel.database import Connection, Pool, Row, load_queries
+from kernel.database import Connection, Pool, Row, acting_for, load_queries
 from kernel.outbox import Outbox
 
 from send_intake.admission import Campaign, NewRecipient, added_event, created_event, ended_event
@@ -24,12 +24,14 @@ class ForeignSender(Exception):
     """The sender number belongs to another account."""
 
 
-async def campaign_row(source: Pool | Connection, account_id: str, campaign_id: str) -> Row | None:
-    return await source.fetchrow(q.campaign, campaign_id, account_id)
+async def campaign_row(pool: Pool, account_id: str, campaign_id: str) -> Row | None:
+    async with acting_for(pool, account_id) as connection:
+        return await connection.fetchrow(q.campaign, campaign_id, account_id)
 
 
 async def campaign_rows(pool: Pool, account_id: str, completed: bool | None) -> list[Row]:
-    return list(await pool.fetch(q.campaigns, account_id, completed))
+    async with acting_for(pool, account_id) as connection:
+        return list(await connection.fetch(q.campaigns, account_id, completed))
 
 
 def campaign_of(row: Row) -> Campaign:
@@ -37,10 +39,16 @@ def campaign_of(row: Row) -> Campaign:
     return Campaign(row["id"], row["account"], _template(row["text"]), row["scheduled_for"], row["sender"])
 
 
-async def time(source: Pool | Connection) -> datetime:
+async def time(connection: Connection) -> datetime:
     """The clock everybody goes by."""
-    now: datetime = await source.fetchval(q.now)
+    now: datetime = await connection.fetchval(q.now)
     return now
+
+
+async def time_for(pool: Pool, account_id: str) -> datetime:
+    """The same, asked by an account."""
+    async with acting_for(pool, account_id) as connection:
+        return await time(connection)
 
 
 async def create_campaign(
@@ -54,7 +62,7 @@ async def create_campaign(
     sender: str | None,
 ) -> None:
     """Raises ForeignSender. The text must have been parsed before it was sealed."""
-    async with pool.acquire() as connection, connection.transaction():
+    async with acting_for(pool, account_id) as connection, connection.transaction():
         number = sender or await connection.fetchval(q.account_sender, account_id)
         if await connection.fetchval(q.claim_sender, number, account_id) != account_id:
             raise ForeignSender(number)
@@ -71,7 +79,7 @@ async def create_campaign(
 
 async def end_campaign(pool: Pool, campaign: Campaign, user_id: str) -> None:
     """Ends it if it is not ended. Lock order: the campaign, then the clock."""
-    async with pool.acquire() as connection, connection.transaction():
+    async with acting_for(pool, campaign.account_id) as connection, connection.transaction():
         await connection.execute(q.lock_campaign, campaign.campaign_id)
         await connection.execute(q.lock_clock_shared)
         ended_at = await connection.fetchval(q.end_campaign, campaign.campaign_id, user_id)
@@ -88,7 +96,7 @@ async def add_recipients(pool: Pool, campaign: Campaign, user_id: str, found: Co
 
     In id order, so that two imports never wait for each other in a ring.
     """
-    async with pool.acquire() as connection, connection.transaction():
+    async with acting_for(pool, campaign.account_id) as connection, connection.transaction():
         await connection.execute(q.lock_campaigns_shared, [campaign.campaign_id])
         places = 1 + max((recipient.position for recipient in found), default=-1)
         first = await connection.fetchval(q.take_positions, campaign.campaign_id, places)
@@ -107,6 +115,7 @@ async def add_recipients(pool: Pool, campaign: Campaign, user_id: str, found: Co
 async def _insert(connection: Connection, campaign: Campaign, new: list[NewRecipient]) -> list[NewRecipient]:
     rows = await connection.fetch(
         q.add_recipients,
+        campaign.account_id,
         campaign.campaign_id,
         [r.recipient_id for r in new],
         [r.position for r in new],
@@ -119,8 +128,9 @@ async def _insert(connection: Connection, campaign: Campaign, new: list[NewRecip
     return sorted((r for r in new if r.recipient_id in inserted), key=lambda r: r.position)
 
 
-async def pressed(pool: Pool, campaign_id: str) -> dict[str, Any]:
-    row = await pool.fetchrow(q.pressed, campaign_id)
+async def pressed(pool: Pool, account_id: str, campaign_id: str) -> dict[str, Any]:
+    async with acting_for(pool, account_id) as connection:
+        row = await connection.fetchrow(q.pressed, campaign_id)
     assert row is not None
     return dict(row)
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kernel.database import Connection, Pool, Row
+from kernel.database import Connection, Pool, Row, acting_for
 from kernel.errors import retriable
 from kernel.outbox import Outbox
 from kernel.vault import Vault
@@ -70,9 +70,10 @@ class Presses:
                 waiting.answer.set_result(answer)
 
     async def _committed(self, presses: list[Press]) -> list[Answer]:
+        accounts = {press.campaign.account_id for press in presses}
         for attempt in range(TRIES):
             try:
-                async with self._pool.acquire() as connection:
+                async with acting_for(self._pool, *accounts) as connection:
                     sealed = await to_press(connection, self._vault, presses)
                     async with connection.transaction():
                         answers = await commit(connection, presses, sealed)
@@ -124,16 +125,16 @@ async def _process(connection: Connection, presses: list[Press], sealed: Mapping
     by_id = {press.recipient_id: press for press in presses}
     outbox = Outbox()
     processed: dict[str, Processed] = {}
-    reached: set[str] = set()
+    reached: dict[str, str] = {}
     for row in rows:
         press = by_id[row["recipient_id"]]
         at, due_at = row["processed_at"], row["due_at"]
         outbox.add(processed_event(press, sealed[press.recipient_id], at, due_at))
         processed[press.recipient_id] = Processed(press.recipient_id, at, press.user_id, due_at, first=True)
         if press.campaign.scheduled_for is not None and due_at == at:
-            reached.add(press.campaign.campaign_id)
+            reached[press.campaign.campaign_id] = press.campaign.account_id
     if reached:
-        await connection.execute(q.reach, list(reached), rows[0]["processed_at"])
+        await connection.execute(q.reach, list(reached), list(reached.values()), rows[0]["processed_at"])
     await outbox.write(connection)
     return processed
 

@@ -53,7 +53,7 @@ class Intake:
         campaign = store.campaign_of(opened)
         await self.add(campaign, range(recipients))
         for sender in senders:
-            await store_sending.start(self.pool, campaign_id, sender.user_id, take_over=True)
+            await store_sending.start(self.pool, account_id, campaign_id, sender.user_id, take_over=True)
         return campaign
 
     async def add(self, campaign: Campaign, numbers: range) -> int:

@@ -14,8 +14,9 @@ CLAIM_S = 900
 
 
 async def claimed(intake: Intake, campaign_id: str, user_id: str, limit: int) -> list[str]:
-    rows = await store_sending.next_rows(intake.pool, intake.vault, campaign_id, user_id, limit, CLAIM_S)
-    return [row["number"] for row in rows]
+    account_id = (await intake.user("manager")).account_id
+    rows = await store_sending.next_rows(intake.pool, intake.vault, account_id, campaign_id, user_id, limit, CLAIM_S)
+    return [row.person.number for row in rows]
 
 
 async def test_the_same_list_again_adds_nothing(intake: Intake) -> None:
@@ -73,9 +74,9 @@ async def test_a_user_sends_one_campaign_at_a_time(intake: Intake) -> None:
     first, second = await intake.campaign(3, None, ada), await intake.campaign(3)
     await claimed(intake, first.campaign_id, ada.user_id, 3)
     with pytest.raises(store_sending.SendingAnother) as another:
-        await store_sending.start(intake.pool, second.campaign_id, ada.user_id, take_over=False)
+        await store_sending.start(intake.pool, second.account_id, second.campaign_id, ada.user_id, take_over=False)
     assert another.value.campaign_id == first.campaign_id
-    await store_sending.start(intake.pool, second.campaign_id, ada.user_id, take_over=True)
+    await store_sending.start(intake.pool, second.account_id, second.campaign_id, ada.user_id, take_over=True)
     bob = await intake.user("Bob")
-    await store_sending.start(intake.pool, first.campaign_id, bob.user_id, take_over=False)
+    await store_sending.start(intake.pool, first.account_id, first.campaign_id, bob.user_id, take_over=False)
     assert len(await claimed(intake, first.campaign_id, bob.user_id, 3)) == 3, "the rows Ada left are free"

@@ -107,7 +107,7 @@ async def test_an_end_is_answered_once_and_frees_its_senders(intake: Intake) -> 
     campaign = await intake.campaign(1, None, ada)
     await asyncio.gather(*(store.end_campaign(intake.pool, campaign, f"manager {n}") for n in range(5)))
     assert len(await intake.events(CampaignEnded)) == 1
-    assert not await store_sending.is_sending(intake.pool, campaign.campaign_id, ada.user_id)
+    assert not await store_sending.is_sending(intake.pool, campaign.account_id, campaign.campaign_id, ada.user_id)
 
 
 async def test_a_stream_of_presses_does_not_keep_the_end_waiting(intake: Intake) -> None:

@@ -85,8 +85,8 @@ ON CONFLICT (campaign_id, name) DO UPDATE SET place = excluded.place WHERE exclu
 
 -- name: record_opt_outs
 -- Opt-outs and opt-ins; a repeat is nothing.
-INSERT INTO opt_outs (person_id, occurred_at, event_id, opted_out, place)
-SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::boolean[], $5::bytea[])
+INSERT INTO opt_outs (person_id, occurred_at, event_id, opted_out, place, account_id)
+SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::boolean[], $5::bytea[], $6::uuid[])
 ON CONFLICT DO NOTHING;
 
 -- name: campaign
@@ -95,7 +95,7 @@ SELECT name FROM campaigns WHERE campaign_id = $1 AND account_id = $2;
 
 -- name: progress
 -- The figures of campaigns and the offsets they stand at: one statement, so one moment.
-SELECT c.campaign_id::text, c.name, c.scheduled_for, c.ended_at, c.version,
+SELECT c.campaign_id::text, c.account_id::text, c.name, c.scheduled_for, c.ended_at, c.version,
        c.unprocessed, c.waiting, c.suppressed, c.dropped, c.delivered, c.failed, c.awaiting, c.unconfirmed, c.unknown,
        (SELECT coalesce(jsonb_object_agg(f.reason, f.n), '{}') FROM failed_by_reason f
          WHERE f.campaign_id = c.campaign_id AND f.n <> 0)::text AS failed_by_reason,
@@ -106,7 +106,7 @@ SELECT c.campaign_id::text, c.name, c.scheduled_for, c.ended_at, c.version,
 
 -- name: versions
 -- How far the figures of these campaigns are.
-SELECT campaign_id::text, version FROM campaigns WHERE campaign_id = ANY($1::uuid[]);
+SELECT campaign_id::text, account_id::text, version FROM campaigns WHERE campaign_id = ANY($1::uuid[]);
 
 -- name: page
 -- A page of a campaign's recipients in list order, after a place in it, in some states and of some reason.

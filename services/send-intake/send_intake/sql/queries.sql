@@ -70,7 +70,8 @@ SELECT i.recipient_id::text, i.user_id::text, r.processed_at, r.processed_by, r.
 
 -- name: reach
 -- Remembers the first SEND at or after T of scheduled campaigns.
-INSERT INTO reached (campaign_id, at) SELECT id, $2 FROM unnest($1::uuid[]) id ORDER BY id
+INSERT INTO reached (campaign_id, account_id, at)
+SELECT id, account_id, $3 FROM unnest($1::uuid[], $2::uuid[]) n(id, account_id) ORDER BY id
 ON CONFLICT DO NOTHING;
 
 -- name: end_campaign
@@ -122,9 +123,9 @@ RETURNING next_position - $2;
 
 -- name: add_recipients
 -- New recipients; a number that is already in the list is nothing. Ids come sorted.
-INSERT INTO recipients (recipient_id, campaign_id, position, person_id, number, columns, cells)
-SELECT r.recipient_id, $1, r.position, r.person_id, r.number, r.columns, r.cells
-  FROM unnest($2::uuid[], $3::bigint[], $4::uuid[], $5::text[], $6::text[], $7::text[])
+INSERT INTO recipients (account_id, campaign_id, recipient_id, position, person_id, number, columns, cells)
+SELECT $1, $2, r.recipient_id, r.position, r.person_id, r.number, r.columns, r.cells
+  FROM unnest($3::uuid[], $4::bigint[], $5::uuid[], $6::text[], $7::text[], $8::text[])
        r(recipient_id, position, person_id, number, columns, cells)
 ON CONFLICT (recipient_id) DO NOTHING
 RETURNING recipient_id::text;
@@ -135,7 +136,7 @@ UPDATE campaigns SET recipients = recipients + $2 WHERE campaign_id = $1;
 
 -- name: start_sending
 -- The user starts, unless another campaign holds them.
-INSERT INTO sendings (user_id, campaign_id) VALUES ($1, $2)
+INSERT INTO sendings (user_id, campaign_id, account_id) VALUES ($1, $2, $4)
 ON CONFLICT (user_id) DO UPDATE SET campaign_id = $2, since = clock_timestamp()
  WHERE $3 OR sendings.campaign_id = $2
 RETURNING since;
@@ -143,6 +144,10 @@ RETURNING since;
 -- name: sending_of
 -- The campaign that holds a user.
 SELECT s.campaign_id::text AS campaign_id, c.name FROM sendings s JOIN campaigns c USING (campaign_id) WHERE s.user_id = $1;
+
+-- name: is_sending
+-- Whether it is this campaign that the user sends.
+SELECT campaign_id = $2 FROM sendings WHERE user_id = $1;
 
 -- name: stop_sending
 -- The user stops; their rows go back.
@@ -167,13 +172,13 @@ RETURNING r.recipient_id::text, r.position, r.person_id::text, r.number, r.colum
 -- name: claim_more
 -- The next rows nobody holds; users who ask at the same time skip each other's.
 WITH free AS (
-    SELECT r.recipient_id, r.position, r.person_id, r.number, r.columns, r.cells FROM recipients r
+    SELECT r.recipient_id, r.account_id, r.position, r.person_id, r.number, r.columns, r.cells FROM recipients r
      WHERE r.campaign_id = $2 AND r.processed_at IS NULL AND NOT r.erased
        AND NOT EXISTS (SELECT FROM claims k WHERE k.recipient_id = r.recipient_id AND k.until > clock_timestamp())
      ORDER BY r.position LIMIT $3 FOR UPDATE OF r SKIP LOCKED
 ), claimed AS (
-    INSERT INTO claims (recipient_id, campaign_id, user_id, until)
-    SELECT recipient_id, $2, $1, clock_timestamp() + make_interval(secs => $4) FROM free
+    INSERT INTO claims (recipient_id, campaign_id, account_id, user_id, until)
+    SELECT recipient_id, $2, account_id, $1, clock_timestamp() + make_interval(secs => $4) FROM free
     ON CONFLICT (recipient_id) DO UPDATE SET user_id = $1, until = excluded.until WHERE claims.until <= clock_timestamp()
     RETURNING recipient_id
 )
