@@ -104,7 +104,8 @@ async def begin_migration(connection: asyncpg.Connection, schema: str) -> None:
 async def ensure_role(connection: asyncpg.Connection, role: str) -> None:
     """A role that owns and may do, but not sign in; the login may become it."""
     if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
-        await connection.execute(f'CREATE ROLE "{role}" NOLOGIN')
+        # A login that makes a role is a member of it from Postgres 16 on, but one that may not become it.
+        await connection.execute(f'CREATE ROLE "{role}" NOLOGIN; GRANT "{role}" TO CURRENT_USER')
     if not await connection.fetchval("SELECT pg_has_role($1, 'MEMBER')", role):
         await connection.execute(f'GRANT "{role}" TO CURRENT_USER')
 
