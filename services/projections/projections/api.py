@@ -56,6 +56,8 @@ class Reading:
         """The figures, and the offsets of the topics they stand at."""
         key = (await self._campaign(campaign_id, request)).key
         found = await store_reads.progress(self._pool, [key])
+        if key not in found:
+            raise _no_campaign()
         return Response(found[key].body, media_type="application/json")
 
     async def stream(self, campaign_id: UUID, request: Request) -> Response:
@@ -125,9 +127,13 @@ class Reading:
         deadline = asyncio.get_running_loop().time() + NEWS_PATIENCE_S
         while (found := await store_reads.campaign(self._pool, campaign_id, account_id)) is None:
             if asyncio.get_running_loop().time() >= deadline:
-                raise Problem(404, "not_found", "There is no such campaign.")
+                raise _no_campaign()
             await asyncio.sleep(NEWS_POLL_S)
         return found
+
+
+def _no_campaign() -> Problem:
+    return Problem(404, "not_found", "There is no such campaign.")
 
 
 def _no_recipient() -> Problem:
