@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from kernel.database import acting_for
 from kernel.testing import VAULT_KEY, number
 from kernel.tokens import Role, User, issue
 from send_intake import store_users
@@ -75,6 +76,31 @@ def everything(ann: Stranger) -> list[Callable[[], Awaitable[httpx.Response]]]:
         lambda: ann.asks("POST", "/recipients", content="phone,name\n+12025550177,Zoe\n"),
         lambda: ann.asks("POST", "/end", json={"confirm": "END"}),
     ]
+
+
+async def test_presses_and_claims_look_rows_up_by_id_within_the_walls_too(intake: Intake) -> None:
+    ada = await intake.user("Ada")
+    campaign = await intake.campaign(1, None, ada)
+    await intake.pool.execute(
+        """INSERT INTO recipients (recipient_id, campaign_id, account_id, position, person_id, number, columns, cells)
+           SELECT gen_random_uuid(), id, gen_random_uuid(), n, id, '', '[]', '[]'
+             FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, 20)) c, generate_series(1, 1000) n"""
+    )
+    await intake.pool.execute(
+        """INSERT INTO claims (recipient_id, campaign_id, account_id, user_id, until)
+           SELECT recipient_id, campaign_id, account_id, campaign_id, now() FROM recipients"""
+    )
+    await intake.pool.execute("ANALYZE")
+    async with acting_for(intake.pool, campaign.account_id) as connection:
+        await connection.execute("SET plan_cache_mode = force_generic_plan")
+        for name, types in (("to_press", "uuid[], uuid[]"), ("send", "uuid[], uuid[], uuid[]"),
+                            ("own_claims", "uuid, uuid, bigint, float8"),
+                            ("claim_more", "uuid, uuid, bigint, float8")):  # fmt: skip
+            await connection.execute(f"PREPARE {name} ({types}) AS {getattr(q, name)}")
+            nothing = ", ".join(["NULL"] * len(types.split(",")))
+            plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE {name} ({nothing})"))
+            assert "recipients_" in plan, plan
+            assert not any(f"Seq Scan on {table}" in plan for table in ("recipients", "claims")), plan
 
 
 async def test_another_s_campaign_is_not_there(ann: Stranger) -> None:

@@ -8,11 +8,12 @@ UPDATE offsets SET next_offset = 0 WHERE topic = 'opt-outs';
 SELECT wall('campaigns',  'SELECT');
 SELECT wall('recipients', 'SELECT');
 SELECT wall('opt_outs',   'SELECT');
--- A handful of rows for each campaign: whose they are is looked up there.
+-- A handful of rows for each campaign: whose they are is looked up there. Not by EXISTS, for which Postgres may read all
+-- campaigns to save itself five look-ups.
 SELECT wall('failed_by_reason', 'SELECT',
-            'EXISTS (SELECT FROM campaigns c WHERE c.campaign_id = failed_by_reason.campaign_id)');
+            '(SELECT true FROM campaigns c WHERE c.campaign_id = failed_by_reason.campaign_id)');
 SELECT wall('list_columns', 'SELECT',
-            'EXISTS (SELECT FROM campaigns c WHERE c.campaign_id = list_columns.campaign_id)');
+            '(SELECT true FROM campaigns c WHERE c.campaign_id = list_columns.campaign_id)');
 
 -- A view reads as its owner, past every wall, unless it is told not to.
 ALTER VIEW described SET (security_invoker = true);
