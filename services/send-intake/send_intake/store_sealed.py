@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
-from kernel.database import Connection, Pool, Row
+from kernel.database import Connection, Row
 from kernel.seal import CELLS, NUMBER, TEMPLATE, Key, text_of, unseal
 from kernel.vault import Vault
 
@@ -42,13 +42,13 @@ def _sealed(rid: str, person: str, position: int, row: ListRow, keys: Mapping[st
     return NewRecipient(rid, person, position, key.seal(NUMBER, row.number), tuple(row.columns), key.seal(CELLS, cells))
 
 
-async def to_press(pool: Pool | Connection, vault: Vault, presses: Sequence[Press]) -> dict[str, Sealed]:
+async def to_press(connection: Connection, vault: Vault, presses: Sequence[Press]) -> dict[str, Sealed]:
     """What the presses need of recipients that nobody has pressed yet, each text rendered as the person gets it.
 
     Read before anything is locked: none of it ever changes, so no END waits for the vault.
     """
     ids = [press.recipient_id for press in presses]
-    rows = await pool.fetch(q.to_press, ids, [press.campaign.campaign_id for press in presses])
+    rows = await connection.fetch(q.to_press, ids, [press.campaign.campaign_id for press in presses])
     keys = await vault.keys(row["person_id"] for row in rows)
     # By the recipient's own campaign: a press may name another one, and must not lend it its text.
     campaigns = {press.campaign.campaign_id: press.campaign for press in presses}
