@@ -7,6 +7,8 @@ from uuid import UUID
 from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from kernel.database import Pool
+from kernel.tokens import Role
+from kernel.vault import Vault
 from kernel.web import EVERYBODY, Guarded, Probe, Problem, create_api, json_response, needs, read_json, user_of
 
 from projections import store_reads
@@ -31,9 +33,9 @@ Limit = Annotated[int, Query(ge=1, le=MOST)]
 class Reading:
     """The questions, answered from the read models."""
 
-    def __init__(self, pool: Pool, feeds: Feeds, log: EventLog) -> None:
-        self._pool, self._feeds, self._log = pool, feeds, log
-        self._reports = Reports(pool)
+    def __init__(self, pool: Pool, vault: Vault, feeds: Feeds, log: EventLog) -> None:
+        self._pool, self._vault, self._feeds, self._log = pool, vault, feeds, log
+        self._reports = Reports(pool, vault)
 
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/api/v1/campaigns/{campaign_id}", route_class=Guarded)
@@ -51,6 +53,21 @@ class Reading:
                 path, endpoint, methods=[method], tags=[tag], openapi_extra=allowed, response_model=None
             )
         return router
+
+    def persons(self) -> APIRouter:
+        router = APIRouter(prefix="/api/v1/persons", route_class=Guarded)
+        router.add_api_route(
+            "/{person_id}", self.person, tags=["persons"], openapi_extra=needs(Role.MANAGER), response_model=None
+        )
+        return router
+
+    async def person(self, person_id: UUID, request: Request) -> Response:
+        """What is held here of a person: what they are in each campaign, as the report says it."""
+        account_id = user_of(request).account_id
+        found = await store_reads.recipients_of_person(self._pool, self._vault, person_id, account_id)
+        if not found:
+            raise Problem(404, "not_found", "There is no such person.")
+        return json_response({"person_id": str(person_id), "recipients": found})
 
     async def progress(self, campaign_id: UUID, request: Request) -> Response:
         """The figures, and the offsets of the topics they stand at."""
@@ -91,14 +108,14 @@ class Reading:
         cursor = _cursor(after) if after is not None else START
         reason = reason.replace("\0", "") if reason is not None else None  # Postgres knows no NUL, nor does a reason
         campaign = await self._campaign(campaign_id, request)
-        rows, following = await store_reads.page(self._pool, campaign, cursor, states, reason, limit)
+        rows, following = await store_reads.page(self._pool, self._vault, campaign, cursor, states, reason, limit)
         more = {"next": f"{following.position}.{following.recipient_id}"} if following else {}
         return json_response({"recipients": rows, **more})
 
     async def recipient(self, campaign_id: UUID, recipient_id: UUID, request: Request) -> Response:
         """One recipient: the report's columns and the list's own."""
         campaign = await self._campaign(campaign_id, request)
-        found = await store_reads.recipient(self._pool, campaign, recipient_id)
+        found = await store_reads.recipient(self._pool, self._vault, campaign, recipient_id)
         if found is None:
             raise _no_recipient()
         return json_response(found)
@@ -106,14 +123,15 @@ class Reading:
     async def timeline(self, campaign_id: UUID, recipient_id: UUID, request: Request) -> Response:
         """Every event that concerns the recipient, read back from the log, in the order it happened."""
         campaign = await self._campaign(campaign_id, request)
-        places = await store_reads.places(self._pool, campaign, recipient_id)
-        if places is None:
+        found = await store_reads.places(self._pool, campaign, recipient_id)
+        if found is None:
             raise _no_recipient()
+        keys = await self._vault.keys([found.person_id, str(campaign_id)])
         try:
-            events = await self._log.read(places)
+            events = await self._log.read(found.places)
         except LogUnavailable:
             raise Problem(503, "log_unavailable", "The log of events does not answer at the moment.") from None
-        return json_response({"recipient_id": str(recipient_id), "events": facts(events)})
+        return json_response({"recipient_id": str(recipient_id), "events": facts(events, keys)})
 
     async def states(self, campaign_id: UUID, request: Request) -> Response:
         """Today's states of up to 500 recipients: `{recipient_ids}` -> `{states}`, without those not known here."""
@@ -166,8 +184,12 @@ def _recipient_ids(given: object) -> list[UUID]:
         raise Problem(422, "invalid", "recipient_ids must be a list of ids.") from None
 
 
-def build(pool: Pool, feeds: Feeds, log: EventLog, token_key: str, ready: Probe, status: Probe) -> FastAPI:
+def build(
+    pool: Pool, vault: Vault, feeds: Feeds, log: EventLog, token_key: str, ready: Probe, status: Probe
+) -> FastAPI:
     """The service's HTTP side."""
     api = create_api("Handsent projections", token_key, ready, status)
-    api.include_router(Reading(pool, feeds, log).router())
+    reading = Reading(pool, vault, feeds, log)
+    api.include_router(reading.router())
+    api.include_router(reading.persons())
     return api

@@ -1,15 +1,18 @@
 """With the application's own check taken out, Postgres still tells an account nothing of another's campaigns."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from handsent.postgres import EmbeddedPostgres
 from kernel.database import Pool
+from kernel.testing import VAULT_KEY
 from kernel.tokens import Role, User, issue
+from kernel.vault import open_vault
 from projections import api, store_reads
 from projections.api_stream import Feeds
 from projections.app_log import EventLog
@@ -31,13 +34,16 @@ class _EmptyLog(EventLog):
 
 
 @pytest.fixture
-async def ann_asks_for_ben_s(read_models: Pool, monkeypatch: pytest.MonkeyPatch) -> Ask:
-    """Every question there is about a campaign, asked by Ann about Ben's; the answers in order."""
+async def ann_asks_for_ben_s(
+    read_models: Pool, postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Ask]:
+    """Every question there is about a campaign and then about a person, asked by Ann about Ben's; the answers."""
     for account_id in (ANN, BEN):
         await fill(read_models, account_id)
     monkeypatch.setattr(api, "NEWS_PATIENCE_S", 0.0)
-    web = api.build(read_models, Feeds(read_models), _EmptyLog("nowhere"), TOKEN_KEY, _probe, _probe)
-    token = issue(TOKEN_KEY, User(ANN, "ann", Role.AUDITOR, "Ann"), "t")
+    vault = await open_vault(postgres.url, "projections", [VAULT_KEY])
+    web = api.build(read_models, vault, Feeds(read_models), _EmptyLog("nowhere"), TOKEN_KEY, _probe, _probe)
+    token = issue(TOKEN_KEY, User(ANN, "ann", Role.MANAGER, "Ann"), "t")
     path, rid = f"/api/v1/campaigns/{id_of(BEN, 'campaign_id')}", id_of(BEN, "recipient_id")
     paths = ("/progress", "/report.csv", "/recipients", f"/recipients/{rid}", f"/recipients/{rid}/timeline")
 
@@ -46,9 +52,11 @@ async def ann_asks_for_ben_s(read_models: Pool, monkeypatch: pytest.MonkeyPatch)
             transport=httpx.ASGITransport(web), base_url="http://here", headers={"Authorization": f"Bearer {token}"}
         ) as http:
             answers = [await http.get(path + rest) for rest in paths]
-            return [*answers, await http.post(f"{path}/states", json={"recipient_ids": [rid]})]
+            states = await http.post(f"{path}/states", json={"recipient_ids": [rid]})
+            return [*answers, states, await http.get(f"/api/v1/persons/{id_of(BEN, 'person_id')}")]
 
-    return ask
+    yield ask
+    await vault.close()
 
 
 async def _probe() -> dict[str, Any]:
@@ -59,10 +67,10 @@ async def test_a_statement_without_its_account_filter_finds_nothing_of_another_s
     ann_asks_for_ben_s: Ask, read_models: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert take_out_the_account_filter(monkeypatch, store_reads.q) >= {"campaign"}
-    assert [answer.status_code for answer in await ann_asks_for_ben_s()] == [404] * 6
+    assert [answer.status_code for answer in await ann_asks_for_ben_s()] == [404] * 7
     await take_down_the_walls(read_models)
     _, *others = await ann_asks_for_ben_s()  # Progress still knows whose its figures are
-    assert [answer.status_code for answer in others] == [200] * 5, "it was the walls, then"
+    assert [answer.status_code for answer in others] == [200] * 6, "it was the walls, then"
 
 
 async def test_an_application_that_takes_the_campaign_for_the_caller_s_has_nothing_to_tell(
@@ -72,12 +80,12 @@ async def test_an_application_that_takes_the_campaign_for_the_caller_s_has_nothi
         return Campaign(ANN, campaign_id, "Ann's, surely")
 
     monkeypatch.setattr(api.Reading, "_campaign", believed)
-    progress, report, page, recipient, timeline, states = await ann_asks_for_ben_s()
-    assert [answer.status_code for answer in (progress, recipient, timeline)] == [404] * 3
+    progress, report, page, recipient, timeline, states, person = await ann_asks_for_ben_s()
+    assert [answer.status_code for answer in (progress, recipient, timeline, person)] == [404] * 4
     assert report.text.strip() == ",".join(COLUMNS)
     assert (page.json(), states.json()) == ({"recipients": []}, {"states": {}})
     await take_down_the_walls(read_models)
-    progress, report, page, *_, states = await ann_asks_for_ben_s()
+    progress, report, page, _, _, states, _ = await ann_asks_for_ben_s()
     assert progress.status_code == 404  # figures say whose they are, so that one question serves the streams of many
     assert id_of(BEN, "recipient_id") in report.text + page.text
     assert states.json() == {"states": {id_of(BEN, "recipient_id"): "waiting"}}

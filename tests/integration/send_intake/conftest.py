@@ -11,6 +11,7 @@ import pytest
 from kernel import database
 from kernel.database import Pool
 from kernel.outbox import unpack
+from kernel.seal import unseal
 from kernel.testing import VAULT_KEY, number
 from kernel.tokens import Role, User
 from kernel.vault import Vault, open_vault
@@ -21,7 +22,7 @@ from send_intake.store_presses import Answer, Presses
 
 from schemas.codec import decode
 from schemas.events import Event
-from schemas.identity import recipient_id
+from schemas.identity import person_id, recipient_id
 
 SECRET = "a person id secret for tests"
 
@@ -33,6 +34,7 @@ class Intake:
     pool: Pool
     vault: Vault
     presses: Presses
+    database_url: str
     users: list[User] = field(default_factory=list)
 
     async def user(self, name: str) -> User:
@@ -63,7 +65,18 @@ class Intake:
 
     async def press(self, campaign: Campaign, n: int, user: User) -> Answer:
         rid = recipient_id(campaign.campaign_id, number(n))
-        return await self.presses.press(Press(rid, campaign, Hand(user.user_id)))
+        return await self.presses.press(Press(rid, campaign, Hand(user.user_id, "t1", "a browser")))
+
+    async def opened(self, person_id: str, what: str, sealed: str) -> str | None:
+        """What a sealed text says."""
+        return unseal((await self.vault.keys([person_id])).get(person_id), what, sealed)
+
+    async def erase(self, campaign: Campaign, n: int) -> None:
+        """The person's key goes, as the dispatcher takes it."""
+        person = person_id(SECRET, campaign.account_id, number(n))
+        eraser = await open_vault(self.database_url, "dispatcher", [VAULT_KEY])
+        await eraser.destroy(person, (await eraser.keys([person]))[person].key_id, "a manager", "a wish")
+        await eraser.close()
 
     async def events(self, kind: type[Event]) -> list[Event]:
         """What was committed to the outbox, in its order."""
@@ -79,7 +92,7 @@ async def intake(database_url: str) -> AsyncIterator[Intake]:
     vault = await open_vault(database_url, "send_intake", [VAULT_KEY])
     presses = Presses(pool, vault, asyncio.Event())
     running = asyncio.create_task(presses.run())
-    yield Intake(pool, vault, presses)
+    yield Intake(pool, vault, presses, database_url)
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running

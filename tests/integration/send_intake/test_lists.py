@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from kernel.seal import NUMBER, is_sealed
 from kernel.testing import number
 from send_intake import store, store_sending
 
@@ -23,8 +24,12 @@ async def test_the_same_list_again_adds_nothing(intake: Intake) -> None:
     campaign = await intake.campaign(50)
     assert await intake.add(campaign, range(50)) == 0
     assert await intake.add(campaign, range(40, 60)) == 10
-    events = await intake.events(RecipientAdded)
-    assert [event.number for event in events if isinstance(event, RecipientAdded)] == [number(n) for n in range(60)]
+    events = [event for event in await intake.events(RecipientAdded) if isinstance(event, RecipientAdded)]
+    assert [await intake.opened(event.person_id, NUMBER, event.number) for event in events] == [
+        number(n) for n in range(60)
+    ]
+    assert all(is_sealed(event.number) and is_sealed(event.cells) for event in events)
+    assert {tuple(event.columns.items()) for event in events} == {(("name", ""),)}
     assert await intake.pool.fetchval("SELECT recipients FROM campaigns") == 60
 
 
@@ -80,3 +85,10 @@ async def test_a_user_sends_one_campaign_at_a_time(intake: Intake) -> None:
     bob = await intake.user("Bob")
     await store_sending.start(intake.pool, first.account_id, first.campaign_id, bob.user_id, take_over=False)
     assert len(await claimed(intake, first.campaign_id, bob.user_id, 3)) == 3, "the rows Ada left are free"
+
+
+async def test_who_was_erased_is_shown_to_nobody_and_others_take_their_place(intake: Intake) -> None:
+    ada = await intake.user("Ada")
+    campaign = await intake.campaign(6, None, ada)
+    await intake.erase(campaign, 1)
+    assert await claimed(intake, campaign.campaign_id, ada.user_id, 3) == [number(n) for n in (0, 2, 3)]

@@ -8,6 +8,7 @@ UPDATE offsets SET next_offset = 0 WHERE topic = 'opt-outs';
 SELECT wall('campaigns',  'SELECT');
 SELECT wall('recipients', 'SELECT');
 SELECT wall('opt_outs',   'SELECT');
+SELECT wall('erasures',   'SELECT');
 -- A handful of rows for each campaign: whose they are is looked up there. Not by EXISTS, for which Postgres may read all
 -- campaigns to save itself five look-ups.
 SELECT wall('failed_by_reason', 'SELECT',
