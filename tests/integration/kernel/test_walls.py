@@ -8,7 +8,7 @@ import pytest
 from kernel import database
 from kernel.database import Pool, acting_for
 
-from tests.integration.walls import Table, fill, insert, tables, walled
+from tests.integration.walls import Table, fill, id_of, insert, tables, walled
 from tests.tidy.tree import SERVICES
 
 # What no account has a wall in, and the API may touch all the same.
@@ -91,3 +91,26 @@ async def test_no_account_adds_a_row_of_another_s_or_gives_one_away(owner: Pool)
                 await insert(connection, table.name, ANN)
                 with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
                     await insert(connection, table.name, BEN)
+
+
+async def test_rows_from_before_the_walls_get_the_account_of_their_campaign(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        migrations = database._migrations
+        before.setattr(database, "_migrations", lambda package: {m for m in migrations(package) if m < "0003"})
+        await database.migrate(database_url, "send_intake", "send_intake")
+    old = await database.connect(database_url, "send_intake")
+    for account_id in (ANN, BEN):
+        await insert(old, "campaigns", account_id)
+        for table in ("recipients", "reached", "sendings", "claims"):
+            await insert(old, table, account_id)
+    await old.close()
+    await database.migrate(database_url, "send_intake", "send_intake")
+    pool = await database.open_pool(database_url, "send_intake", max_size=1)
+    for account_id in (ANN, BEN):
+        async with acting_for(pool, account_id) as connection:
+            for table in ("recipients", "reached", "sendings", "claims"):
+                rows = await connection.fetch(f"SELECT account_id::text, campaign_id::text FROM {table}")
+                assert [tuple(row) for row in rows] == [(account_id, id_of(account_id, "campaign_id"))], table
+    await pool.close()
