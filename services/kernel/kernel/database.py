@@ -57,8 +57,11 @@ async def open_pool(url: str, schema: str, min_size: int = 1, max_size: int = 8,
     return pool
 
 
-# One round trip. Of the session, not of a transaction, so that a single SELECT needs none.
-_ACT = "SELECT set_config('role', current_schema() || '_api', false), set_config('handsent.accounts', $1, false)"
+# One round trip. Of the session, not of a transaction, so that a single SELECT needs none. Without a schema there is no
+# such role: `||` would make it null, which Postgres takes for the session's own.
+_ACT = (
+    "SELECT set_config('role', format('%s_api', current_schema()), false), set_config('handsent.accounts', $1, false)"
+)
 
 
 @asynccontextmanager
