@@ -11,6 +11,7 @@ from kernel.database import Pool, acting_for
 from kernel.health import Health
 from kernel.outbox import Outbox
 from kernel.tokens import Role, User
+from kernel.vault import Vault
 from kernel.web import EVERYBODY, Guarded, Problem, create_api, is_uuid, json_response, needs, user_of
 from prometheus_client import Gauge
 from pydantic import BaseModel, Field
@@ -18,6 +19,7 @@ from starlette.types import ASGIApp
 
 from dispatcher import store_replies
 from dispatcher.api_opt_outs import OptOuts
+from dispatcher.api_persons import Persons
 from dispatcher.api_webhooks import Webhooks
 from dispatcher.app_outcomes import Outcomes
 from dispatcher.attempt import Attempt, State
@@ -75,8 +77,8 @@ class OfMessage(Guarded):
 class Operations:
     """Unknown outcomes and replies of the caller's account."""
 
-    def __init__(self, pool: Pool, relay: asyncio.Event, queued: asyncio.Event) -> None:
-        self._pool, self._relay, self._queued = pool, relay, queued
+    def __init__(self, pool: Pool, vault: Vault, relay: asyncio.Event, queued: asyncio.Event) -> None:
+        self._pool, self._vault, self._relay, self._queued = pool, vault, relay, queued
 
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/api/v1", route_class=Guarded)
@@ -123,7 +125,7 @@ class Operations:
         self, request: Request, after: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None, limit: Limit = 100
     ) -> Any:
         """What people answered, the newest first; `after` is the `next` of the page before."""
-        rows = await store_replies.page(self._pool, user_of(request).account_id, after, limit)
+        rows = await store_replies.page(self._pool, self._vault, user_of(request).account_id, after, limit)
         more = {"next": str(rows[-1]["seq"])} if len(rows) == limit else {}
         replies = [{name: value for name, value in row.items() if name != "seq"} for row in rows]
         return json_response({"replies": replies, **more})
@@ -138,13 +140,21 @@ async def depths(pool: Pool) -> dict[str, int]:
 
 
 def build(
-    pool: Pool, settings: Settings, probes: Health, outcomes: Outcomes, relay: asyncio.Event, queued: asyncio.Event
+    pool: Pool,
+    vault: Vault,
+    settings: Settings,
+    probes: Health,
+    outcomes: Outcomes,
+    persons: Persons,
+    relay: asyncio.Event,
+    queued: asyncio.Event,
 ) -> ASGIApp:
     """The service's HTTP side."""
     api = create_api("Handsent dispatcher", settings.token_key, probes.ready, probes.status)
     api.state.pool = pool
-    webhooks = Webhooks(pool, outcomes, settings, relay)
+    webhooks = Webhooks(pool, vault, outcomes, settings, relay)
     api.include_router(webhooks.router())
-    api.include_router(OptOuts(pool, settings.person_id_secret, settings.default_region, relay).router())
-    api.include_router(Operations(pool, relay, queued).router())
+    api.include_router(OptOuts(pool, vault, settings.person_id_secret, settings.default_region, relay).router())
+    api.include_router(persons.router())
+    api.include_router(Operations(pool, vault, relay, queued).router())
     return webhooks.ahead_of(api)

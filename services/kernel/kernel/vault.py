@@ -6,6 +6,7 @@ Keys are committed before anything that was sealed with them.
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
 from os import urandom
 
 import asyncpg
@@ -17,6 +18,15 @@ SCHEMA = "vault"
 NOBODY = "00000000-0000-0000-0000-000000000000"  # the account of what belongs to none yet
 # Sealing is on everybody's way: a vault that hangs must be told from one that is away within seconds.
 TIMEOUT_S = 5.0
+
+
+class Kind(StrEnum):
+    """Whose a key is. Only a person's can be destroyed by an erasure."""
+
+    PERSON = "person"
+    CAMPAIGN = "campaign"
+    SERVICE = "service"
+
 
 # What each service may do: the scheduler passes sealed bytes on and opens none, so it is not here.
 GRANTS = {
@@ -49,16 +59,22 @@ class Vault:
             rows = await self._pool.fetch(q.find_keys, wanted)
         return {row[0]: Key(self._unwrapped(*row)) for row in rows}
 
-    async def keys_for(self, accounts: Mapping[str, str]) -> dict[str, Key]:
+    async def person(self, person_id: str, account_id: str) -> Key | None:
+        """The key of a person whom this account knows, and who was not erased."""
+        async with asyncio.timeout(TIMEOUT_S):
+            row = await self._pool.fetchrow(q.find_person, person_id, account_id)
+        return None if row is None else Key(self._unwrapped(*row))
+
+    async def keys_for(self, accounts: Mapping[str, str], kind: Kind = Kind.PERSON) -> dict[str, Key]:
         """The keys of all these subjects (subject -> account); those that are missing are made and committed."""
         found = await self.keys(accounts)
         while missing := sorted(accounts.keys() - found.keys()):
-            found |= await self._make({subject_id: accounts[subject_id] for subject_id in missing})
+            found |= await self._make({subject_id: accounts[subject_id] for subject_id in missing}, kind)
             if accounts.keys() - found.keys():  # another process was faster: its keys are the ones
                 found |= await self.keys(missing)
         return found
 
-    async def _make(self, accounts: Mapping[str, str]) -> dict[str, Key]:
+    async def _make(self, accounts: Mapping[str, str], kind: Kind) -> dict[str, Key]:
         """In the order of ids, so that two processes never wait for each other in a ring."""
         random = urandom(KEY_BYTES * len(accounts))
         secrets = {id_: random[at * KEY_BYTES : (at + 1) * KEY_BYTES] for at, id_ in enumerate(accounts)}
@@ -71,6 +87,7 @@ class Vault:
                 [keys[id_].key_id for id_ in accounts],
                 [self._wrapping.wrap(id_, secrets[id_]) for id_ in accounts],
                 self._wrapping.key_id,
+                kind,
             )
         return {row[0]: keys[row[0]] for row in rows}
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import orjson
 from kernel.database import Connection, Row
 from kernel.seal import CELLS, NUMBER, TEMPLATE, Key, text_of, unseal
-from kernel.vault import Vault
+from kernel.vault import Kind, Vault
 
 from schemas.identity import person_id, recipient_id
 from send_intake.admission import Campaign, NewRecipient, Press, Sealed
@@ -74,7 +74,7 @@ def opened(row: Row, key: Key | None) -> Person | None:
 
 async def seal_template(vault: Vault, account_id: str, campaign_id: str, text: str) -> str:
     """A template may be the whole text: it is sealed under a key of the campaign's own."""
-    keys = await vault.keys_for({campaign_id: account_id})
+    keys = await vault.keys_for({campaign_id: account_id}, Kind.CAMPAIGN)
     return keys[campaign_id].seal(TEMPLATE, text)
 
 

@@ -8,18 +8,22 @@ from uuid import uuid4
 import httpx
 import pytest
 from dispatcher import api, store
+from dispatcher.api_persons import Persons
 from dispatcher.app_outcomes import Outcomes
 from dispatcher.settings import Settings
 from kernel import database
 from kernel.database import Pool
 from kernel.health import Health, Inputs
+from kernel.testing import VAULT_KEY
 from kernel.tokens import Role, User, issue
+from kernel.vault import open_vault
 
 from tests.integration.dispatcher.world import ENVIRONMENT, TOKEN_KEY
 from tests.integration.walls import fill, id_of, take_down_the_walls, take_out_the_account_filter
 
 ANN, BEN = str(uuid4()), str(uuid4())
 OPT_OUT, UNRESOLVED = f"/opt-outs/{id_of(BEN, 'person_id')}", f"/unresolved/{id_of(BEN, 'recipient_id')}"
+PERSON = f"/persons/{id_of(BEN, 'person_id')}"
 Ask = Callable[..., Awaitable[httpx.Response]]
 
 
@@ -46,7 +50,9 @@ async def ann_asks(pool: Pool, database_url: str, monkeypatch: pytest.MonkeyPatc
         database_url=database_url, kafka_bootstrap="nowhere:9", **{k.lower(): v for k, v in ENVIRONMENT.items()}
     )  # type: ignore[arg-type]
     probes = Health(pool, Inputs(()), settings.kafka_bootstrap)
-    web = api.build(pool, settings, probes, Outcomes(pool, asyncio.Event()), asyncio.Event(), asyncio.Event())
+    vault, relay = await open_vault(database_url, store.SCHEMA, [VAULT_KEY]), asyncio.Event()
+    outcomes, persons = Outcomes(pool, vault, relay), Persons(pool, vault, relay)
+    web = api.build(pool, vault, settings, probes, outcomes, persons, relay, asyncio.Event())
     token = issue(TOKEN_KEY, User(ANN, "ann", Role.MANAGER, "Ann"), "t")
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(web),
@@ -58,6 +64,7 @@ async def ann_asks(pool: Pool, database_url: str, monkeypatch: pytest.MonkeyPatc
             return await http.request(method, path, json=body)
 
         yield ask
+    await vault.close()
 
 
 async def test_lists_hold_nothing_of_another_s(ann_asks: Ask, pool: Pool) -> None:
@@ -74,10 +81,13 @@ async def test_what_is_another_s_is_not_there_to_be_changed(ann_asks: Ask, pool:
     word = {"resolution": "not_accepted", "reason": "I asked the carrier"}
     assert (await ann_asks("POST", UNRESOLVED, word)).status_code == 404
     assert (await ann_asks("DELETE", f"{OPT_OUT}?reason=who+knows")).status_code == 404
+    assert (await ann_asks("GET", PERSON)).status_code == 404
+    assert (await ann_asks("POST", f"{PERSON}/erasure", {"reason": "who knows"})).status_code == 404
     assert await pool.fetchval("SELECT count(*) FROM outbox") == 0
     assert await pool.fetchval("SELECT count(*) FROM attempts WHERE state <> 'unknown'") == 0
     await take_down_the_walls(pool)
     assert (await ann_asks("POST", UNRESOLVED, word)).status_code == 200, "it was the walls, then"
+    assert len((await ann_asks("GET", PERSON)).json()["messages"]) == 1
 
 
 async def test_an_account_resolves_its_own_within_the_walls(ann_asks: Ask, pool: Pool) -> None:

@@ -54,7 +54,8 @@ async def fold_all(pool: Pool, records: dict[tuple[str, int], list[Record]], cha
 
 async def exported(pool: Pool) -> list[Any]:
     tables = ("recipients ORDER BY recipient_id", "campaigns ORDER BY campaign_id", "list_columns ORDER BY name",
-              "failed_by_reason ORDER BY reason", "opt_outs ORDER BY event_id", "erasures ORDER BY event_id", "offsets ORDER BY topic")  # fmt: skip
+              "failed_by_reason ORDER BY reason", "opt_outs ORDER BY event_id",
+              "erasures ORDER BY event_id", "offsets ORDER BY topic")  # fmt: skip
     return [[tuple(row) for row in await pool.fetch(f"SELECT * FROM {table}")] for table in tables]
 
 

@@ -118,7 +118,8 @@ class World:
         self._met |= people.keys()
         connection = await asyncpg.connect(self.service.database_url)
         await connection.executemany(
-            "INSERT INTO vault.keys (subject_id, account_id, key_id, wrapped, wrapped_by) VALUES ($1, $2, $3, $4, $5)",
+            """INSERT INTO vault.keys (subject_id, kind, account_id, key_id, wrapped, wrapped_by)
+               VALUES ($1, 'person', $2, $3, $4, $5)""",
             rows,
         )
         await connection.close()

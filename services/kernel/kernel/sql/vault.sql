@@ -1,7 +1,8 @@
 -- The vault: a key for each person and each campaign, wrapped. Statements must stay repeatable.
 -- Apart from everything else, if need be in a database of its own, so that a backup of the services opens nothing.
 CREATE TABLE IF NOT EXISTS keys (
-    subject_id uuid        PRIMARY KEY,  -- a person, a campaign, or a service for what belongs to nobody yet
+    subject_id uuid        PRIMARY KEY,
+    kind       text        NOT NULL,     -- whose it is: a `person`'s, a `campaign`'s, or a `service`'s for what is nobody's yet
     account_id uuid        NOT NULL,
     key_id     bytea       NOT NULL,
     wrapped    bytea       NOT NULL,     -- under the vault key `wrapped_by`, which is in no database

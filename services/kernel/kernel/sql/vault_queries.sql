@@ -2,10 +2,14 @@
 -- The keys of these subjects.
 SELECT subject_id::text, wrapped, wrapped_by FROM keys WHERE subject_id = ANY ($1::uuid[]);
 
+-- name: find_person
+-- The key of a person of this account.
+SELECT subject_id::text, wrapped, wrapped_by FROM keys WHERE subject_id = $1 AND account_id = $2 AND kind = 'person';
+
 -- name: insert_keys
 -- New keys, in id order; a subject that has one meanwhile keeps it and is not answered.
-INSERT INTO keys (subject_id, account_id, key_id, wrapped, wrapped_by)
-SELECT s, a, k, w, $5 FROM unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::bytea[]) n(s, a, k, w)
+INSERT INTO keys (subject_id, account_id, key_id, wrapped, wrapped_by, kind)
+SELECT s, a, k, w, $5, $6 FROM unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::bytea[]) n(s, a, k, w)
 ON CONFLICT DO NOTHING
 RETURNING subject_id::text;
 

@@ -1,8 +1,8 @@
 -- Accounts are walls, here too: what the API's role may do, and with whose rows (`wall` is the kernel's).
 
--- No text and no number of a message: the API tells of neither.
-SELECT wall('messages', 'SELECT (recipient_id, account_id, campaign_id, person_id)');
+SELECT wall('messages', 'SELECT');
 SELECT wall('opt_outs', 'SELECT, INSERT, UPDATE');
+SELECT wall('erased',   'SELECT, INSERT');
 SELECT wall('replies',  'SELECT'); -- the parked ones have no account yet, and are in nobody's sight
 SELECT wall('senders',  '');
 SELECT wall('lanes',    '');
@@ -20,7 +20,10 @@ SELECT wall('in_flight', 'SELECT (recipient_id, attempt), DELETE',
 SELECT wall('queue', 'SELECT (recipient_id), INSERT',
             '(SELECT true FROM messages m WHERE m.recipient_id = queue.recipient_id)');
 
-COMMENT ON TABLE callbacks IS 'no wall: as they came, before anybody knew whose; out of the API''s reach';
-COMMENT ON TABLE sweep     IS 'no wall: a time';
+-- What came about nobody's message is in nobody's sight.
+SELECT wall('callbacks', 'SELECT',
+            '(SELECT true FROM messages m WHERE m.recipient_id = callbacks.recipient_id)');
+
+COMMENT ON TABLE sweep IS 'no wall: a time';
 SELECT let_api('served_turn', 'SELECT');
 SELECT let_api('outbox',      'INSERT');
