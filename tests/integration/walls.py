@@ -65,7 +65,8 @@ async def insert(source: Pool | Connection, table: str, account_id: str) -> None
     columns = await source.fetch(
         """SELECT a.attname AS name, format_type(a.atttypid, NULL) AS type FROM pg_attribute a
             WHERE a.attrelid = $1::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attidentity = ''
-              AND (a.attnotnull AND NOT a.atthasdef OR a.attname IN ('account_id', 'recipient_id')) ORDER BY a.attnum""",
+              AND (a.attnotnull AND NOT a.atthasdef OR a.attname IN ('account_id', 'recipient_id'))
+            ORDER BY a.attnum""",
         table,
     )
     names = ", ".join(column["name"] for column in columns)
