@@ -114,8 +114,7 @@ async def ensure_role(connection: asyncpg.Connection, role: str) -> None:
 
 
 async def _ensure_api_role(connection: asyncpg.Connection, schema: str) -> None:
-    """The role that acts for people. It owns nothing, so the walls bind it; whoever may become the schema's role may
-    become this one."""
+    """The role that acts for people: it owns nothing, so the walls bind it. Whoever may be the schema's may be it."""
     api = f"{schema}_api"
     if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", api):
         await connection.execute(f'CREATE ROLE "{api}" NOLOGIN')
