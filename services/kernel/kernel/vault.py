@@ -35,6 +35,11 @@ GRANTS = {
     "projections": {"keys": "SELECT"},
 }
 
+# The last thing that is granted, so all of it is there.
+_COMPLETE = """SELECT coalesce((SELECT has_table_privilege(r.oid, c.oid, 'SELECT')
+                                  FROM pg_roles r, pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                                 WHERE r.rolname = 'projections' AND n.nspname = 'vault' AND c.relname = 'keys'), false)"""
+
 q: Queries = load_queries("kernel", "vault_queries.sql")
 
 
@@ -130,9 +135,11 @@ async def open_vault(url: str, role: str, vault_keys: Sequence[str], max_size: i
 
 
 async def migrate_vault(url: str) -> None:
-    """Makes the vault, and lets each service do what it must, if the login may."""
+    """Makes the vault, and lets each service do what it must; nothing when that is done, for not every login may."""
     connection = await asyncpg.connect(url, timeout=10)
     try:
+        if await connection.fetchval(_COMPLETE):
+            return
         async with connection.transaction():
             await begin_migration(connection, SCHEMA)
             for role in GRANTS:

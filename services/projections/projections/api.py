@@ -57,7 +57,11 @@ class Reading:
     def persons(self) -> APIRouter:
         router = APIRouter(prefix="/api/v1/persons", route_class=Guarded)
         router.add_api_route(
-            "/{person_id}", self.person, tags=["persons"], openapi_extra=needs(Role.MANAGER), response_model=None
+            "/{person_id}/recipients",
+            self.person,
+            tags=["persons"],
+            openapi_extra=needs(Role.MANAGER),
+            response_model=None,
         )
         return router
 

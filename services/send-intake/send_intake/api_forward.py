@@ -133,6 +133,14 @@ for path in (
     "recipients/{rid}/timeline",
 ):
     router.add_api_route(f"/api/v1/campaigns/{{campaign_id}}/{path}", _projections, methods=["GET"])
-for path in ("opt-outs", "opt-outs/{rest:path}", "unresolved", "unresolved/{rest:path}", "replies"):
+router.add_api_route("/api/v1/persons/{person_id}/recipients", _projections, methods=["GET"])
+for path in (
+    "persons/{rest:path}",
+    "opt-outs",
+    "opt-outs/{rest:path}",
+    "unresolved",
+    "unresolved/{rest:path}",
+    "replies",
+):
     router.add_api_route(f"/api/v1/{path}", _dispatcher, methods=["GET", "POST", "DELETE"])
 router.add_api_route("/webhooks/{rest:path}", _dispatcher, methods=["POST"])
