@@ -349,6 +349,23 @@ class PersonOptedIn:
     evidence: str
 
 
+# --- access ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRevoked:
+    """A token or a session was ended before its time; whoever verifies tokens refuses it from now on."""
+
+    event_id: str
+    account_id: str
+    occurred_at: datetime
+    actor: str
+    caused_by: str | None
+    token_id: str
+    user_id: str
+    expires_at: datetime
+
+
 Event = (
     CampaignCreated
     | CampaignEnded
@@ -368,4 +385,5 @@ Event = (
     | MessageUnconfirmed
     | PersonOptedOut
     | PersonOptedIn
+    | TokenRevoked
 )

@@ -6,6 +6,7 @@ from kernel import database, health, log, runner
 from kernel.batch import BatchLoop
 from kernel.faust_app import build_app
 from kernel.relay import Relay
+from kernel.revocations import Revocations
 from kernel.settings import load
 
 from dispatcher import api, store
@@ -28,6 +29,7 @@ async def main(stop: runner.Stop) -> None:
     inputs = await health.bind_inputs(pool, settings.kafka_bootstrap, TOPICS)
     wake_relay = asyncio.Event()
     outcomes = Outcomes(pool, wake_relay)
+    revocations = Revocations(settings.kafka_bootstrap)
     relay = Relay(settings.database_url, SERVICE, settings.kafka_bootstrap, wake_relay)
     # Owner and gateway outlive the rest: what has been taken is POSTed, and its outcome recorded, after the signal.
     async with Owner(settings.database_url) as owner, TwilioGateway.of(settings) as gateway:
@@ -39,11 +41,12 @@ async def main(stop: runner.Stop) -> None:
         await runner.together(
             stop,
             runner.serve(
-                api.build(pool, settings, probes, outcomes, wake_relay, intents.queued),
+                api.build(pool, settings, probes, outcomes, wake_relay, intents.queued, revocations),
                 settings.bind_host,
                 settings.dispatcher_port,
             ),
             runner.serve_faust(build_app(SERVICE, settings.kafka_bootstrap, TOPICS, batches)),
+            revocations.run(),
             relay.run(),
             intents.run(),
             left.look(),

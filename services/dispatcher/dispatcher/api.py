@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request
 from kernel.database import Pool
 from kernel.health import Health
 from kernel.outbox import Outbox
+from kernel.revocations import Revocations
 from kernel.tokens import Role, User
 from kernel.web import EVERYBODY, Guarded, Problem, create_api, is_uuid, json_response, needs, user_of
 from prometheus_client import Gauge
@@ -136,10 +137,16 @@ async def depths(pool: Pool) -> dict[str, int]:
 
 
 def build(
-    pool: Pool, settings: Settings, probes: Health, outcomes: Outcomes, relay: asyncio.Event, queued: asyncio.Event
+    pool: Pool,
+    settings: Settings,
+    probes: Health,
+    outcomes: Outcomes,
+    relay: asyncio.Event,
+    queued: asyncio.Event,
+    revocations: Revocations,
 ) -> ASGIApp:
     """The service's HTTP side."""
-    api = create_api("Handsent dispatcher", settings.token_key, probes.ready, probes.status)
+    api = create_api("Handsent dispatcher", settings.token_key, probes.ready, probes.status, revocations=revocations)
     api.state.pool = pool
     webhooks = Webhooks(pool, outcomes, settings, relay)
     api.include_router(webhooks.router())

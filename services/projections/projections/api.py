@@ -1,13 +1,26 @@
 """What people ask about their campaigns: progress, report, recipients, timeline. Every role may read."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from kernel.database import Pool
-from kernel.web import EVERYBODY, Guarded, Probe, Problem, create_api, json_response, needs, read_json, user_of
+from kernel.revocations import Revocations
+from kernel.web import (
+    EVERYBODY,
+    Guarded,
+    Probe,
+    Problem,
+    authenticate,
+    create_api,
+    json_response,
+    needs,
+    read_json,
+    user_of,
+)
 
 from projections import store_reads
 from projections.api_report import Reports
@@ -63,7 +76,7 @@ class Reading:
         await self._campaign(campaign_id, request)
         events = self._feeds.listen(str(campaign_id), request.headers.get("last-event-id"))
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+        return StreamingResponse(_while_let_in(request, events), media_type="text/event-stream", headers=headers)
 
     async def report(self, campaign_id: UUID, request: Request) -> Response:
         """The recipient report as CSV, one row per recipient in list order, all of it as of one moment."""
@@ -130,6 +143,16 @@ class Reading:
         return found
 
 
+async def _while_let_in(request: Request, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """A stream ends with the token it was asked for with: nothing follows a sign-out, or an expiry."""
+    async for event in events:
+        try:
+            authenticate(request)
+        except Problem:
+            return
+        yield event
+
+
 def _no_recipient() -> Problem:
     return Problem(404, "not_found", "There is no such recipient in this campaign.")
 
@@ -160,8 +183,10 @@ def _recipient_ids(given: object) -> list[UUID]:
         raise Problem(422, "invalid", "recipient_ids must be a list of ids.") from None
 
 
-def build(pool: Pool, feeds: Feeds, log: EventLog, token_key: str, ready: Probe, status: Probe) -> FastAPI:
+def build(
+    pool: Pool, feeds: Feeds, log: EventLog, token_key: str, revocations: Revocations, ready: Probe, status: Probe
+) -> FastAPI:
     """The service's HTTP side."""
-    api = create_api("Handsent projections", token_key, ready, status)
+    api = create_api("Handsent projections", token_key, ready, status, revocations=revocations)
     api.include_router(Reading(pool, feeds, log).router())
     return api
