@@ -41,9 +41,6 @@ class Revocations:
     def __contains__(self, token_id: object) -> bool:
         return token_id in self._until
 
-    def __len__(self) -> int:
-        return len(self._until)
-
     def add(self, token_id: str, expires_at: float) -> None:
         """Refuses the token from now on; it need not be remembered beyond `expires_at` (seconds since 1970)."""
         if expires_at > time.time():
@@ -75,7 +72,7 @@ class Revocations:
                 await self._read(consumer)
                 if not self.known and all([await consumer.position(place) >= end for place, end in ends.items()]):
                     self.known = True
-                    log.info("revocations_known", tokens=len(self))
+                    log.info("revocations_known", tokens=len(self._until))
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
         found = await consumer.getmany(timeout_ms=POLL_MS if self.known else 0)
