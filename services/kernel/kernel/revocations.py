@@ -23,6 +23,7 @@ log = structlog.get_logger()
 
 TOPIC = "access"
 POLL_MS = 1000
+FIRST_POLL_MS = 20  # not zero, which never lets the event loop run
 LONG_POLL_MS = 5000  # an event ends the wait at once; without one, an idle service asks twelve times a minute
 RETRY_S = 1.0
 PRUNE_S = 60.0
@@ -75,7 +76,7 @@ class Revocations:
                     log.info("revocations_known", tokens=len(self._until))
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
-        found = await consumer.getmany(timeout_ms=POLL_MS if self.known else 0)
+        found = await consumer.getmany(timeout_ms=POLL_MS if self.known else FIRST_POLL_MS)
         for records in found.values():
             for record in records:
                 self._hear(record.value)

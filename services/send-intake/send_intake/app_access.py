@@ -10,6 +10,7 @@ import structlog
 from kernel.database import Pool
 from kernel.revocations import Revocations
 from kernel.tokens import BadToken, Claims, User, admit
+from kernel.web import is_uuid
 
 from send_intake import store_tokens, store_users
 from send_intake.app_passwords import Passwords, TooBusy
@@ -81,7 +82,7 @@ class Access:
             claims = admit(self.token_key, token, self.revocations)
         except BadToken:
             return Refused()
-        return await self._session(claims.user, "token", claims)
+        return await self._session(claims.user, "token", claims) if is_uuid(claims.token_id) else Refused()
 
     async def _session(self, user: User, by: str, given: Claims | None = None) -> Made | Refused:
         made_with, until = (given.token_id, _time(given)) if given else (None, None)
@@ -96,6 +97,8 @@ class Access:
 
     async def new_token(self, caller: Claims, name: str, life: timedelta) -> Made:
         """A token for the caller. One that was made with a token ends with it, and no later. Raises NotAllowed."""
+        if not is_uuid(caller.token_id):  # none that we made
+            raise NotAllowed(caller.user.user_id)
         by_session = await store_tokens.is_session(self.pool, caller.token_id)
         until = None if by_session else _time(caller)
         return await store_tokens.make(
