@@ -12,7 +12,7 @@ const provider = new Provider(issuer, {
     { client_id: "handsent", client_secret: "a client secret", redirect_uris: [redirect_uri] },
     {
       client_id: "a-service",
-      client_secret: "another client secret",
+      client_secret: "another-client-secret",
       grant_types: ["client_credentials"],
       redirect_uris: [],
       response_types: [],

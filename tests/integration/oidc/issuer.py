@@ -17,7 +17,7 @@ from tests.tidy.tree import ROOT
 HERE = Path(__file__).parent
 START_S = 30.0
 CLIENT_ID, CLIENT_SECRET, AUDIENCE = "handsent", "a client secret", "handsent-api"
-SERVICE_ID, SERVICE_SECRET = "a-service", "another client secret"
+SERVICE_ID, SERVICE_SECRET = "a-service", "another-client-secret"
 
 
 def installed() -> Path:
