@@ -6,6 +6,7 @@ issuer's signature that counts, made with an asymmetric algorithm and one of the
 
 import asyncio
 import time
+import warnings
 from typing import Any, NamedTuple, Self
 
 import httpx
@@ -13,9 +14,11 @@ import jwt
 import structlog
 from authlib.common.errors import AuthlibBaseError  # type: ignore[import-untyped]
 from authlib.common.security import generate_token  # type: ignore[import-untyped]
-from authlib.integrations.httpx_client import AsyncOAuth2Client  # type: ignore[import-untyped]
 
 from send_intake.settings import Settings
+
+with warnings.catch_warnings(record=True):  # it says on stderr that a successor of httpx exists; our log is JSON
+    from authlib.integrations.httpx_client import AsyncOAuth2Client  # type: ignore[import-untyped]
 
 log = structlog.get_logger()
 
