@@ -165,7 +165,10 @@ def _put(request: Request, response: Response, made: Made) -> None:
 
 
 def _secure(request: Request) -> bool:
-    return _settings(request).own_url.startswith("https://") or request.url.scheme == "https"
+    """Whether the browser talks https to us, or to a proxy of ours."""
+    settings = _settings(request)
+    said = request.headers.get("x-forwarded-proto") if settings.trusted_proxies else request.url.scheme
+    return "https" in (said, urlsplit(settings.own_url).scheme)
 
 
 def _settings(request: Request) -> Settings:

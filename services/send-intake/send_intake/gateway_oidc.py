@@ -98,8 +98,8 @@ class OidcIssuer:
         except (httpx.HTTPError, ValueError) as error:
             raise IssuerAway(type(error).__name__) from None
         claims = await self._claims(str(tokens.get("id_token", "")), [self._client_id])
-        if claims.get("nonce") != started.nonce:
-            raise BadIdentity("another sign-in's token")
+        if claims.get("nonce") != started.nonce or claims.get("azp", self._client_id) != self._client_id:
+            raise BadIdentity("another sign-in's token, or another client's")
         return str(claims["sub"])
 
     def _client(self, redirect_uri: str) -> Any:
@@ -129,7 +129,7 @@ class OidcIssuer:
                 raise BadIdentity("not a token of the kinds we take")
             claims: dict[str, Any] = jwt.decode(
                 token,
-                await self._key(header.get("kid")),
+                (await self._key(header.get("kid"))).key,
                 algorithms=ALGORITHMS,
                 audience=audiences,
                 issuer=(await self._discovered())["issuer"],
@@ -138,8 +138,6 @@ class OidcIssuer:
             )
         except (jwt.PyJWTError, ValueError, TypeError) as error:
             raise BadIdentity(type(error).__name__) from None
-        if claims.get("azp", self._client_id) != self._client_id and isinstance(claims["aud"], list):
-            raise BadIdentity("made for another client")
         return claims
 
     # --- what the issuer publishes ---------------------------------------------------------------------------

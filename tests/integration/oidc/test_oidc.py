@@ -161,6 +161,9 @@ async def test_a_token_as_the_issuer_makes_them_is_taken(door: Door, issuer: Iss
     subject = await linked(door)
     assert (await exchange(door, forged(issuer, subject)))[0] == 201
     assert (await exchange(door, forged(issuer, subject, aud=CLIENT_ID)))[0] == 201
+    several = forged(issuer, subject, aud=["another-api", AUDIENCE], azp="a-service")
+    assert (await exchange(door, several))[0] == 201, "as some issuers write it"
+    assert (await exchange(door, forged(issuer, subject, alg="PS256")))[0] == 201
     assert (await exchange(door, forged(issuer, subject, kid=None)))[0] == 201, "the issuer has one key"
 
 
@@ -189,7 +192,6 @@ def unsigned(issuer: Issuer, subject: str) -> str:
 OTHERS = Key("first")
 FORGERIES = {
     "another audience": lambda i, s: forged(i, s, aud="another-api"),
-    "one of several audiences, for another client": lambda i, s: forged(i, s, aud=[AUDIENCE, "x"], azp="another"),
     "no audience": lambda i, s: forged(i, s, aud=None),
     "expired": lambda i, s: forged(i, s, exp=int(time.time()) - 60),
     "without an end": lambda i, s: forged(i, s, exp=None),
