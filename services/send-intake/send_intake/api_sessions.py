@@ -36,13 +36,15 @@ MINE = needs(*EVERYBODY)  # everybody's own; a manager's are all of the account
 
 
 class Open(APIRoute):
-    """A route for those who have yet to sign in. Its body is bounded, as behind a token."""
+    """A route for those who have yet to sign in: what signs them in is in the body, which is bounded. Without: 401."""
 
     def get_route_handler(self) -> Handler:
         inner = super().get_route_handler()
 
         async def opened(request: Request) -> Response:
             request._body = await read_body(request, MAX_TOKEN * 2)
+            if not request._body:
+                raise Problem(401, "unauthorized", "Account, name and password are needed, or the issuer's token.")
             return await inner(request)
 
         return opened

@@ -22,7 +22,7 @@ class Wait(NamedTuple):
 
 
 PER_NAME = Limit(5, timedelta(minutes=1))
-PER_ADDRESS = Limit(60, timedelta(seconds=10))
+PER_ADDRESS = Limit(60, timedelta(seconds=2))  # a whole office may sit behind one
 
 
 def spend(spent_until: datetime, now: datetime, limit: Limit) -> datetime | Wait:
