@@ -59,6 +59,14 @@ def issue(key: str, user: User, token_id: str, expires_at: datetime | None = Non
     return jwt.encode(claims, key, algorithm=ALGORITHM)
 
 
+def bearer(authorization: str) -> str:
+    """The token in an Authorization header. Raises BadToken when there is none."""
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer":
+        raise BadToken("no bearer token")
+    return token.strip()
+
+
 def verify(key: str, token: str, revoked: Container[str] = ()) -> User:
     """The user of a token that is good now. Raises BadToken. `revoked`: the ids of tokens ended before their time."""
     return admit(key, token, revoked).user

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kernel.errors import retriable
 from kernel.revocations import Revocations
-from kernel.tokens import BadToken, Role, User, verify
+from kernel.tokens import BadToken, Role, User, bearer, verify
 
 log = structlog.get_logger()
 
@@ -134,17 +134,9 @@ def authenticate(request: Request) -> User:
     if not state.revocations.known:
         raise Problem(503, "try_again", "The service has just started. Try again.")
     try:
-        return verify(state.token_key, bearer_of(request), state.revocations)
+        return verify(state.token_key, bearer(request.headers.get("authorization", "")), state.revocations)
     except BadToken:
         raise Problem(401, "unauthorized", "A valid bearer token is needed.") from None
-
-
-def bearer_of(request: Request) -> str:
-    """The token of the Authorization header. Raises BadToken when there is none."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer":
-        raise BadToken("no bearer token")
-    return token.strip()
 
 
 async def read_body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:

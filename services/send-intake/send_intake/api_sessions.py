@@ -6,13 +6,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
-from kernel.tokens import BadToken, Claims, Role, admit
+from kernel.tokens import BadToken, Claims, Role, admit, bearer
 from kernel.web import (
     EVERYBODY,
     Guarded,
     Handler,
     Problem,
-    bearer_of,
     is_uuid,
     json_response,
     needs,
@@ -195,7 +194,7 @@ def access_of(request: Request) -> Access:
 def claims_of(request: Request) -> Claims:
     """What the token says that this request was let in with. Raises Problem 401 if it has expired since."""
     try:
-        return admit(request.app.state.token_key, bearer_of(request))
+        return admit(request.app.state.token_key, bearer(request.headers.get("authorization", "")))
     except BadToken:
         raise _not_any_more() from None
 
