@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request
 from kernel.database import Pool, acting_for
 from kernel.health import Health
 from kernel.outbox import Outbox
+from kernel.revocations import Revocations
 from kernel.tokens import Role, User
 from kernel.vault import Vault
 from kernel.web import EVERYBODY, Guarded, Problem, create_api, is_uuid, json_response, needs, user_of
@@ -148,9 +149,10 @@ def build(
     persons: Persons,
     relay: asyncio.Event,
     queued: asyncio.Event,
+    revocations: Revocations,
 ) -> ASGIApp:
     """The service's HTTP side."""
-    api = create_api("Handsent dispatcher", settings.token_key, probes.ready, probes.status)
+    api = create_api("Handsent dispatcher", settings.token_key, probes.ready, probes.status, revocations=revocations)
     api.state.pool = pool
     webhooks = Webhooks(pool, vault, outcomes, settings, relay)
     api.include_router(webhooks.router())

@@ -35,11 +35,6 @@ GRANTS = {
     "projections": {"keys": "SELECT"},
 }
 
-# The last thing that is granted, so all of it is there.
-_COMPLETE = """SELECT coalesce((SELECT has_table_privilege(r.oid, c.oid, 'SELECT')
-                                  FROM pg_roles r, pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-                                 WHERE r.rolname = 'projections' AND n.nspname = 'vault' AND c.relname = 'keys'), false)"""
-
 q: Queries = load_queries("kernel", "vault_queries.sql")
 
 
@@ -138,7 +133,7 @@ async def migrate_vault(url: str) -> None:
     """Makes the vault, and lets each service do what it must; nothing when that is done, for not every login may."""
     connection = await asyncpg.connect(url, timeout=10)
     try:
-        if await connection.fetchval(_COMPLETE):
+        if await connection.fetchval(q.vault_is_complete):
             return
         async with connection.transaction():
             await begin_migration(connection, SCHEMA)

@@ -18,7 +18,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kernel.errors import retriable
-from kernel.tokens import BadToken, Role, User, verify
+from kernel.revocations import Revocations
+from kernel.tokens import BadToken, Role, User, bearer, verify
 
 log = structlog.get_logger()
 
@@ -128,12 +129,12 @@ class Direct(APIRoute):
 
 
 def authenticate(request: Request) -> User:
-    """The caller behind the Authorization header. Raises Problem 401."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    """The caller behind the Authorization header. Raises Problem 401, or 503 while ended tokens are not known yet."""
+    state = request.app.state
+    if not state.revocations.known:
+        raise Problem(503, "try_again", "The service has just started. Try again.")
     try:
-        if scheme.lower() != "bearer":
-            raise BadToken("no bearer token")
-        return verify(request.app.state.token_key, token.strip())
+        return verify(state.token_key, bearer(request.headers.get("authorization", "")), state.revocations)
     except BadToken:
         raise Problem(401, "unauthorized", "A valid bearer token is needed.") from None
 
@@ -206,14 +207,21 @@ async def answered(endpoint: Handler, request: Request) -> Response:
 
 
 def create_api(
-    title: str, token_key: str, ready: Probe, status: Probe, uploads: tuple[str, ...] = ("/import",)
+    title: str,
+    token_key: str,
+    ready: Probe,
+    status: Probe,
+    uploads: tuple[str, ...] = ("/import",),
+    revocations: Revocations | None = None,
 ) -> FastAPI:
     """A FastAPI app with the routes every service has. Paths that end in one of `uploads` bound their own bodies.
+
+    Without `revocations` nobody is let in: they are for every service that has a route behind a token.
 
     `ready` raises when the service cannot do its work; `status` answers {"lag": int, "stuck": [...], ...}.
     """
     api = FastAPI(title=title, version="1", docs_url=None, redoc_url=None)
-    api.state.token_key = token_key
+    api.state.token_key, api.state.revocations = token_key, revocations or Revocations("")
     api.add_middleware(_BoundedBody, uploads=uploads)
     api.add_exception_handler(Problem, _on_problem)
     api.add_exception_handler(RequestValidationError, _on_invalid)
@@ -222,11 +230,11 @@ def create_api(
     away = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
     for retried in away:
         api.add_exception_handler(retried, _on_error)
-    _add_probes(api, ready, status)
+    _add_probes(api, ready, status, has_tokens=revocations is not None)
     return api
 
 
-def _add_probes(api: FastAPI, ready: Probe, status: Probe) -> None:
+def _add_probes(api: FastAPI, ready: Probe, status: Probe, has_tokens: bool) -> None:
     @api.get("/healthz", tags=["probes"])
     async def healthz() -> dict[str, str]:
         """The process is alive."""
@@ -236,6 +244,8 @@ def _add_probes(api: FastAPI, ready: Probe, status: Probe) -> None:
     async def readyz() -> Response:
         """The service can do its work: Postgres answers. While Kafka is away, SENDs are still taken and kept."""
         try:
+            if has_tokens and not api.state.revocations.known:
+                raise RuntimeError("which tokens were ended is not known yet")
             return json_response({"status": "ready", **await ready()})
         except Exception as error:
             return problem_response(Problem(503, "not_ready", f"Not ready: {type(error).__name__}: {error}"))

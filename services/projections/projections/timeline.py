@@ -15,7 +15,9 @@ from schemas import events as e
 from schemas.events import Event
 
 # An event's place: its id (16 bytes), then topic, partition, offset. Append only: the index is what is stored.
-TOPIC_CODES = ("campaigns", "recipients", "processed", "clock", "releases", "dispatches", "receipts", "opt-outs")
+TOPIC_CODES = (
+    "campaigns", "recipients", "processed", "clock", "releases", "dispatches", "receipts", "opt-outs", "access",
+)  # fmt: skip
 _CODE_OF = {topic: code for code, topic in enumerate(TOPIC_CODES)}
 _PLACE = struct.Struct(">BHQ")
 ID_BYTES = 16
