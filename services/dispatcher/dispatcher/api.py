@@ -153,7 +153,7 @@ def build(
 ) -> ASGIApp:
     """The service's HTTP side."""
     api = create_api("Handsent dispatcher", settings.token_key, probes.ready, probes.status, revocations=revocations)
-    api.state.pool = pool
+    api.state.pool, api.state.vault = pool, vault
     webhooks = Webhooks(pool, vault, outcomes, settings, relay)
     api.include_router(webhooks.router())
     api.include_router(OptOuts(pool, vault, settings.person_id_secret, settings.default_region, relay).router())
