@@ -44,7 +44,10 @@ def from_micros(micros: int) -> datetime:
 
 def published_schema(name: str) -> dict[str, Any]:
     """The `.avsc` of a name in `ids.json`, as published, logical types and marks included."""
-    schema: dict[str, Any] = json.loads((ROOT / f"{name}.avsc").read_text())
+    topic, event, *version = name.split("/")
+    versions = ROOT / topic / event
+    path = versions / f"{version[0] if version else 1}.avsc" if versions.is_dir() else ROOT / f"{name}.avsc"
+    schema: dict[str, Any] = json.loads(path.read_text())
     return schema
 
 

@@ -1,7 +1,7 @@
 """Every event of the log, one frozen dataclass for each `.avsc`; a test holds the two together.
 
 Ids are lower-case UUID text, times aware UTC datetimes to the microsecond, numbers E.164.
-What a field means stands in its schema: `schemas/<topic>/<Event>.avsc`, or of a later version `<Event>/<version>.avsc`.
+What a field means stands in its schema: `schemas/<topic>/<Event>.avsc`, which is the latest version.
 What is marked as personal there (number, text, cells, evidence) is sealed text here.
 """
 

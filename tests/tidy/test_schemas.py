@@ -128,7 +128,19 @@ def test_the_folders_are_the_topics() -> None:
     assert folders == set(TOPICS)
     for topic in TOPICS.values():
         found = {str(path.relative_to(SCHEMAS)) for path in (SCHEMAS / topic.name).rglob("*.avsc")}
-        assert found == {f"{name}.avsc" for event in topic.events for name in versions_of(event)}
+        assert found == {file for event in topic.events for file in files_of(event)}
+
+
+def files_of(event: type) -> list[str]:
+    """`<Event>.avsc`, and of an event with several versions each of them."""
+    name, count = f"{TOPIC_OF[event].name}/{event.__name__}", len(versions_of(event))
+    return [f"{name}.avsc", *(f"{name}/{version}.avsc" for version in range(1, count + 1) if count > 1)]
+
+
+@pytest.mark.parametrize("event", [event for event in EVENTS if len(versions_of(event)) > 1])
+def test_the_plain_name_is_the_latest_version(event: type) -> None:
+    latest = json.loads((SCHEMAS / TOPIC_OF[event].name / f"{event.__name__}.avsc").read_text())
+    assert latest == published_schema(versions_of(event)[-1])
 
 
 def test_each_topic_has_one_writer_and_each_event_one_topic() -> None:

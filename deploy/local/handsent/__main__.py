@@ -11,8 +11,11 @@ COMMANDS = {
     "user": "handsent.user:user",
     "token": "handsent.tokens:token",
     "opt-outs": "handsent.opt_outs:opt_outs",
+    "person": "handsent.person:person",
+    "proof": "handsent.proof:proof",
     "events": "handsent.events:events",
     "quarantine": "handsent.quarantine:commands",
+    "vault": "handsent.vault:vault",
     "schemas": "handsent.catalogue:schemas",
     "demo": "handsent.demo.command:demo",
 }

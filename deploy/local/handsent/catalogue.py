@@ -28,12 +28,24 @@ def list_() -> None:
 @schemas.command()
 def check() -> None:
     """Whether every schema parses and has its id. Exit code 1: not so."""
-    found = {str(path.relative_to(ROOT).with_suffix("")): path for path in ROOT.rglob("*.avsc")}
+    found = schema_files(ROOT)
     wrong = problems(found, SCHEMA_IDS)
     for line in wrong:
         click.echo(line, err=True)
     click.echo(f"{len(found)} schemas, {len(wrong)} problems", err=True)
     sys.exit(1 if wrong else 0)
+
+
+def schema_files(root: Path) -> dict[str, Path]:
+    """The `.avsc` of each name that should be in ids.json: of several versions, `<Event>.avsc` is the latest."""
+    found = {}
+    for path in sorted(root.rglob("*.avsc")):
+        *place, name = path.relative_to(root).with_suffix("").parts
+        if len(place) == 2:
+            found["/".join(place if name == "1" else [*place, name])] = path
+        elif not path.with_suffix("").is_dir():
+            found["/".join([*place, name])] = path
+    return found
 
 
 def problems(found: dict[str, Path], ids: dict[str, int]) -> list[str]:

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from handsent.__main__ import COMMANDS, main
-from handsent.catalogue import problems
+from handsent.catalogue import problems, schema_files
 
 from schemas.codec import ROOT, SCHEMA_IDS
 
-FOUND = {str(path.relative_to(ROOT).with_suffix("")): path for path in ROOT.rglob("*.avsc")}
+FOUND = schema_files(ROOT)
 
 
 def test_the_repository_s_schemas_are_whole() -> None:

@@ -1,0 +1,154 @@
+"""Whether the events of one recipient are a proof: what each must say if the others are true."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+from kernel import opening
+from kernel.seal import Key
+
+from schemas import events as e
+from schemas.events import Event
+from schemas.identity import event_id, person_id, recipient_id
+
+Kind = TypeVar("Kind")
+
+
+class Check(NamedTuple):
+    """Something that must be so, and whether it is; None when it cannot be told any more (the person was erased)."""
+
+    says: str
+    holds: bool | None
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Who pressed what, and what the log says to it. `number` and `text` are None once the person is erased."""
+
+    processed: e.RecipientProcessed
+    number: str | None
+    text: str | None
+    checks: tuple[Check, ...]
+
+    @property
+    def text_sha256(self) -> str | None:
+        return None if self.text is None else hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def holds(self) -> bool:
+        return all(check.holds is not False for check in self.checks)
+
+
+class NotProcessed(ValueError):
+    """Nobody has pressed SEND on this recipient."""
+
+
+def proof(events: Sequence[Event], keys: Mapping[str, Key], person_id_secret: str) -> Proof:
+    """The proof that `events`, all of one recipient, make. Raises NotProcessed, Tampered."""
+    presses = list(_all(events, e.RecipientProcessed))
+    if not presses:
+        raise NotProcessed
+    processed = presses[0]
+    said = opening.opened(processed, keys)
+    checks = [Check("SEND was pressed once", len({press.event_id for press in presses}) == 1)]
+    checks += _of_person(processed, said["number"], said["text"], keys, person_id_secret)
+    checks += _of_campaign(events, processed)
+    checks += _of_list(events, processed)
+    checks += _of_release(events, processed)
+    checks += _of_attempts(events)
+    return Proof(processed, said["number"], said["text"], tuple(checks))
+
+
+def _of_person(
+    processed: e.RecipientProcessed, number: str | None, text: str | None, keys: Mapping[str, Key], secret: str
+) -> Iterator[Check]:
+    rid, key = processed.recipient_id, keys.get(processed.person_id)
+    yield Check(
+        "the press has the id of this recipient's press", processed.event_id == event_id(rid, "RecipientProcessed")
+    )
+    yield Check(
+        "the recipient is this number in this campaign",
+        None if number is None else recipient_id(processed.campaign_id, number) == rid,
+    )
+    yield Check(
+        "the person is this number in this account",
+        None if number is None else person_id(secret, processed.account_id, number) == processed.person_id,
+    )
+    yield Check(
+        "the text is the one that was on the button, by its hash",
+        None if text is None or key is None or processed.text_hash is None  # before the press carried one, too
+        else key.commitment(rid, text) == processed.text_hash,
+    )  # fmt: skip
+
+
+def _of_campaign(events: Sequence[Event], processed: e.RecipientProcessed) -> Iterator[Check]:
+    created = list(_all(events, e.CampaignCreated))
+    yield Check(
+        "the campaign was created before the press", _one(c.occurred_at <= processed.occurred_at for c in created)
+    )
+    yield Check("it was sent from the campaign's number, at its time", _one(
+        (c.sender, c.scheduled_for) == (processed.sender, processed.scheduled_for) for c in created))  # fmt: skip
+    for ended in _all(events, e.CampaignEnded):
+        yield Check("the press was before the campaign's end", processed.processed_at < ended.ended_at)
+
+
+def _of_list(events: Sequence[Event], processed: e.RecipientProcessed) -> Iterator[Check]:
+    added = list(_all(events, e.RecipientAdded))
+    yield Check("the number is the list's, byte by byte", _one(_who(a) == _who(processed) for a in added))
+
+
+def _of_release(events: Sequence[Event], processed: e.RecipientProcessed) -> Iterator[Check]:
+    for released in _all(events, e.MessageReleased):
+        yield Check("the release follows from the press", released.caused_by == processed.event_id)
+        yield Check(
+            "what was released is what was pressed, byte by byte",
+            (_who(released), _what(released)) == (_who(processed), _what(processed)),
+        )
+    for dropped in _all(events, e.MessageDropped):
+        ends = {ended.event_id for ended in _all(events, e.CampaignEnded)}
+        yield Check("it was dropped because the campaign had ended", dropped.caused_by in ends)
+
+
+def _of_attempts(events: Sequence[Event]) -> Iterator[Check]:
+    releases = {released.event_id for released in _all(events, e.MessageReleased)}
+    attempts = {attempt.event_id: attempt for attempt in _all(events, e.SendAttempted)}
+    for suppressed in _all(events, e.MessageSuppressed):
+        yield Check("it was suppressed after its release", suppressed.caused_by in releases)
+    if attempts:
+        yield Check("every attempt follows from the release", all(a.caused_by in releases for a in attempts.values()))
+        outcomes = [event for event in events if isinstance(event, OF_ATTEMPT)]
+        yield Check("every outcome and receipt is of an attempt", all(o.caused_by in attempts for o in outcomes))
+        refused = {o.attempt for o in _all(events, e.SendNotAccepted)}
+        taken = {o.attempt for o in _all(events, e.MessageAccepted)}
+        open_ = {attempt.attempt for attempt in attempts.values()} - (refused - taken)
+        yield Check("at most one attempt may have reached the person", len(open_) <= 1)
+
+
+OF_ATTEMPT = (
+    e.SendNotAccepted,
+    e.MessageAccepted,
+    e.MessageRejected,
+    e.MessageUnresolved,
+    e.MessageDelivered,
+    e.MessageNotDelivered,
+    e.MessageUnconfirmed,
+)
+
+
+def _who(event: e.RecipientAdded | e.RecipientProcessed | e.MessageReleased) -> tuple[str, str, str, str, str]:
+    return event.account_id, event.campaign_id, event.recipient_id, event.person_id, event.number
+
+
+def _what(event: e.RecipientProcessed | e.MessageReleased) -> tuple[object, ...]:
+    return event.text, event.sender, event.due_at, event.scheduled_for
+
+
+def _all(events: Iterable[Event], kind: type[Kind]) -> Iterator[Kind]:
+    return (event for event in events if isinstance(event, kind))
+
+
+def _one(answers: Iterable[bool]) -> bool:
+    """There is something to ask, and it is so each time."""
+    found = list(answers)
+    return bool(found) and all(found)

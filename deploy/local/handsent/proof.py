@@ -1,0 +1,133 @@
+"""`handsent proof`: that a person's hand sent this text to this recipient, from the log itself."""
+
+import asyncio
+import json
+import sys
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import click
+from kernel import database
+from kernel.seal import Tampered
+from projections.app_log import EventLog, LogUnavailable
+from projections.timeline import Place, unpack
+
+from handsent import chain
+from handsent.chain import NotProcessed, Proof
+from handsent.opening import vault_of
+from handsent.stack import Stack, current_stack
+
+# Where the recipient's events lie. What they say is read from the log, and checked: nothing else is believed.
+PLACES = """SELECT r.campaign_id::text, r.person_id::text, r.history, c.created_place, c.ended_place
+              FROM recipients r JOIN campaigns c USING (campaign_id) WHERE r.recipient_id = $1"""
+PRESSED_BY = """SELECT u.name, a.name AS account FROM users u JOIN accounts a USING (account_id) WHERE u.user_id = $1"""
+SIGNED_IN = "SELECT user_id::text, kind, name FROM tokens WHERE token_id = $1"
+
+
+@dataclass(frozen=True)
+class Pressed:
+    """The proof, who the user is by name, and what they had signed in with, as far as it is known still."""
+
+    proof: Proof
+    user: str | None
+    account: str | None
+    signed_in_with: str | None
+
+
+def _uuid(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    try:
+        return str(UUID(value))
+    except ValueError:
+        raise click.BadParameter("a recipient's id is a UUID") from None
+
+
+@click.command()
+@click.argument("recipient_id", callback=_uuid)
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@click.option("--pii", is_flag=True, help="Shows the number and the text.")
+def proof(recipient_id: str, as_json: bool, pii: bool) -> None:
+    """Print who pressed SEND on RECIPIENT_ID, when, on which text and in what, and check the chain from there to the
+    carrier, event by event, in the log itself. Exit code 1: it does not hold."""
+    try:
+        pressed = asyncio.run(_pressed(current_stack(), recipient_id))
+    except NotProcessed:
+        raise click.ClickException("nobody has pressed SEND on this recipient") from None
+    except Tampered as error:
+        raise click.ClickException(f"it does not hold: {error}") from None
+    except (LogUnavailable, OSError, asyncpg.PostgresError) as error:
+        raise click.ClickException(f"it cannot be read: {error}") from None
+    shown = _shown(pressed, pii)
+    click.echo(json.dumps(shown, ensure_ascii=False) if as_json else _lines(shown))
+    sys.exit(0 if pressed.proof.holds else 1)
+
+
+async def _pressed(stack: Stack, recipient_id: str) -> Pressed:
+    projections = await database.connect(stack.database_url, "projections")
+    try:
+        row = await projections.fetchrow(PLACES, recipient_id)
+    finally:
+        await projections.close()
+    if row is None:
+        raise click.ClickException("there is no such recipient")
+    places = list(unpack(b"".join(filter(None, [row["history"], row["created_place"], row["ended_place"]]))))
+    async with vault_of(stack) as vault:
+        keys = await vault.keys([row["person_id"], row["campaign_id"]])
+    events = await _read(stack, places)
+    found = chain.proof(events, keys, stack.setting("PERSON_ID_SECRET"))
+    return await _named(stack, found)
+
+
+async def _read(stack: Stack, places: list[Place]) -> Any:
+    log = EventLog(stack.kafka_bootstrap)
+    try:
+        return await log.read(places)
+    finally:
+        await log.stop()
+
+
+async def _named(stack: Stack, found: Proof) -> Pressed:
+    """Names from send-intake's tables; the ids in the event are what is proven."""
+    connection = await database.connect(stack.database_url, "send_intake")
+    try:
+        user = await connection.fetchrow(PRESSED_BY, found.processed.processed_by)
+        token = await connection.fetchrow(SIGNED_IN, found.processed.token_id)
+    finally:
+        await connection.close()
+    with_ = f"{token['kind']} {token['name']}" if token and token["user_id"] == found.processed.processed_by else None
+    name, account = (user["name"], user["account"]) if user else (None, None)
+    return Pressed(found, name, account, with_)
+
+
+def _shown(pressed: Pressed, pii: bool) -> dict[str, Any]:
+    found, press = pressed.proof, pressed.proof.processed
+    return {
+        "recipient_id": press.recipient_id,
+        "campaign_id": press.campaign_id,
+        "account_id": press.account_id,
+        "account": pressed.account,
+        "person_id": press.person_id,
+        "processed_by": press.processed_by,
+        "user": pressed.user,
+        "processed_at": press.processed_at.isoformat().replace("+00:00", "Z"),
+        "token_id": press.token_id,
+        "signed_in_with": pressed.signed_in_with,
+        "client": press.client,
+        "event_id": press.event_id,
+        "text_sha256": found.text_sha256,
+        "text_hash": press.text_hash,
+        **({"number": found.number, "text": found.text} if pii else {}),
+        "erased": found.number is None,
+        "checks": [{"says": check.says, "holds": check.holds} for check in found.checks],
+        "holds": found.holds,
+    }
+
+
+def _lines(shown: dict[str, Any]) -> str:
+    told = [
+        f"{name:<15} {value}" for name, value in shown.items() if name not in ("checks", "holds") and value is not None
+    ]
+    words = {True: "yes", False: "NO", None: "cannot be told"}
+    checks = [f"  {words[check['holds']]:<15} {check['says']}" for check in shown["checks"]]
+    return "\n".join([*told, "", *checks, "", "the chain holds" if shown["holds"] else "THE CHAIN DOES NOT HOLD"])
