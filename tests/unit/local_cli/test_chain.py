@@ -1,0 +1,100 @@
+"""The chain from the click to the carrier: it holds as it happened, and fails wherever one link is changed."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from handsent.chain import NotProcessed, proof
+from kernel.seal import Key, Tampered
+
+from schemas.events import Event
+from schemas.identity import event_id, person_id, uuid5
+from tests.unit.projections.life import NOON, Life, key_of_person
+
+SECRET = "a person id secret"
+
+
+class Ada(Life):
+    """Whose ids are what send-intake makes of them, and whose events name their causes."""
+
+    @property
+    def person_id(self) -> str:
+        return person_id(SECRET, self.account_id, self.number)
+
+    def story(self) -> list[Event]:
+        added, processed = self.added(), self.processed()
+        press = replace(
+            processed,
+            number=added.number,
+            text_hash=self.key.commitment(self.recipient_id, "Hello Ada"),
+            token_id=uuid5(self.account_id, "token"),
+            client="a browser",
+        )
+        released = replace(
+            self.released(), number=press.number, text=press.text, caused_by=press.event_id, due_at=press.due_at
+        )
+        attempted = replace(self.attempted(), caused_by=released.event_id)
+        outcomes = [replace(event, caused_by=attempted.event_id) for event in (self.accepted(), self.delivered())]
+        return [self.created(), added, press, released, attempted, *outcomes]
+
+
+ADA = Ada(sealed=True)
+KEYS = {ADA.person_id: key_of_person(ADA.person_id)}
+STORY = ADA.story()
+
+
+def changed(name: str, **fields: Any) -> list[Event]:
+    return [replace(event, **fields) if type(event).__name__ == name else event for event in STORY]
+
+
+def broken(events: list[Event], keys: dict[str, Key] | None = None) -> list[str]:
+    return [check.says for check in proof(events, KEYS if keys is None else keys, SECRET).checks if not check.holds]
+
+
+def test_the_chain_holds_and_says_who_when_and_what() -> None:
+    found = proof(STORY, KEYS, SECRET)
+    assert found.holds and all(check.holds for check in found.checks) and len(found.checks) >= 10
+    assert (found.number, found.text, found.processed.processed_by) == (ADA.number, "Hello Ada", "sam")
+    assert found.text_sha256 == hashlib.sha256(b"Hello Ada").hexdigest()
+
+
+@pytest.mark.parametrize(
+    "tampered",
+    [
+        lambda: changed("RecipientProcessed", text_hash="00" * 32),
+        lambda: changed("RecipientProcessed", event_id=event_id(ADA.recipient_id, "Another")),
+        lambda: changed("RecipientProcessed", number=ADA.key.seal("number", ADA.number)),
+        lambda: changed("RecipientProcessed", sender="+12025550999"),
+        lambda: changed("MessageReleased", text=ADA.key.seal(f"text {ADA.recipient_id}", "Goodbye")),
+        lambda: changed("MessageReleased", caused_by=event_id(ADA.recipient_id, "Another")),
+        lambda: changed("MessageReleased", due_at=NOON.replace(year=2031)),
+        lambda: changed("SendAttempted", caused_by=None),
+        lambda: changed("MessageDelivered", caused_by=event_id(ADA.recipient_id, "Another")),
+        lambda: changed("CampaignCreated", occurred_at=NOON.replace(year=2031)),
+        lambda: [event for event in STORY if type(event).__name__ != "RecipientAdded"],
+        lambda: [*STORY, replace(ADA.ended(), ended_at=NOON.replace(year=2001))],
+        lambda: [*STORY, replace(ADA.attempted(2), caused_by=STORY[3].event_id)],
+        lambda: [*STORY, replace(ADA.dropped(), caused_by=None)],
+    ],
+)
+def test_a_changed_link_breaks_it(tampered: Callable[[], list[Event]]) -> None:
+    assert broken(tampered())
+
+
+def test_another_persons_text_does_not_open_as_this_ones() -> None:
+    stranger = Ada(sealed=True, number="+12025550199")
+    with pytest.raises(Tampered):
+        proof(changed("RecipientProcessed", text=ADA.key.seal(f"text {stranger.recipient_id}", "Hi")), KEYS, SECRET)
+
+
+def test_of_an_erased_person_what_can_be_told_still_holds() -> None:
+    found = proof(STORY, {}, SECRET)
+    assert found.holds and (found.number, found.text, found.text_sha256) == (None, None, None)
+    assert [check.holds for check in found.checks].count(None) == 3
+
+
+def test_without_a_press_there_is_no_proof() -> None:
+    with pytest.raises(NotProcessed):
+        proof([ADA.created(), ADA.added()], KEYS, SECRET)
