@@ -16,6 +16,7 @@ from prometheus_client import Gauge
 from pydantic import BaseModel, Field
 from starlette.types import ASGIApp
 
+from dispatcher import api_answers as answers
 from dispatcher import store_replies
 from dispatcher.api_opt_outs import OptOuts
 from dispatcher.api_webhooks import Webhooks
@@ -81,11 +82,13 @@ class Operations:
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/api/v1", route_class=Guarded)
         router.add_api_route("/unresolved", self.unresolved, methods=["GET"], tags=["unresolved"],
-                             openapi_extra=needs(Role.MANAGER, Role.AUDITOR))  # fmt: skip
+                             openapi_extra=needs(Role.MANAGER, Role.AUDITOR),
+                             response_model=answers.UnresolvedPage)  # fmt: skip
         router.add_api_route("/unresolved/{recipient_id}", self.resolve, methods=["POST"], tags=["unresolved"],
-                             route_class_override=OfMessage, openapi_extra=needs(Role.MANAGER))  # fmt: skip
+                             route_class_override=OfMessage, openapi_extra=needs(Role.MANAGER),
+                             response_model=answers.Resolved)  # fmt: skip
         router.add_api_route("/replies", self.replies, methods=["GET"], tags=["replies"],
-                             openapi_extra=needs(*EVERYBODY))  # fmt: skip
+                             openapi_extra=needs(*EVERYBODY), response_model=answers.ReplyPage)  # fmt: skip
         return router
 
     async def unresolved(self, request: Request, limit: Limit = 100) -> Any:

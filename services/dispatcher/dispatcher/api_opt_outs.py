@@ -10,10 +10,12 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from kernel.database import Pool
+from kernel.openapi import takes, takes_csv, text
 from kernel.tokens import Role, User
 from kernel.web import Guarded, GuardedDirect, Problem, is_uuid, json_response, needs, read_json, require_role, user_of
 from pydantic import BaseModel, Field
 
+from dispatcher import api_answers as answers
 from dispatcher import csv_list, phone, store_opt_outs
 from dispatcher.csv_list import Listed, NoPhoneColumn, Reader, Reject
 from dispatcher.store_opt_outs import Word
@@ -26,6 +28,7 @@ IMPORT_CHUNK = 1000  # dispatch stands still while one is committed: 20 ms
 REJECTS_SHOWN = 100
 LONGEST_LINE = 64 * 1024
 
+REASON = {"name": "reason", "in": "query", "required": False, "schema": {"type": "string"}}
 CHANGERS, READERS = (Role.MANAGER,), (Role.MANAGER, Role.AUDITOR)
 
 
@@ -45,12 +48,17 @@ class OptOuts:
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/api/v1/opt-outs", tags=["opt-outs"])
         add, read, change = router.add_api_route, needs(*READERS), needs(*CHANGERS)
-        add("", self.page, methods=["GET"], route_class_override=Guarded, openapi_extra=read)
-        add("", self.add, methods=["POST"], status_code=201, route_class_override=Guarded, openapi_extra=change)
-        add("/export.csv", self.export, methods=["GET"], route_class_override=Guarded, openapi_extra=read)
-        add("/import", self.import_, methods=["POST"], route_class_override=GuardedDirect, openapi_extra=change)
+        add("", self.page, methods=["GET"], route_class_override=Guarded, openapi_extra=read,
+            response_model=answers.OptOutPage)  # fmt: skip
+        add("", self.add, methods=["POST"], status_code=201, route_class_override=Guarded, openapi_extra=change,
+            response_model=answers.OptOut, responses={200: {"model": answers.OptOut}})  # fmt: skip
+        add("/export.csv", self.export, methods=["GET"], route_class_override=Guarded, openapi_extra=read,
+            response_class=Response, responses=text("text/csv", "phone, source, reason, opted_out_at"))  # fmt: skip
+        add("/import", self.import_, methods=["POST"], route_class_override=GuardedDirect,
+            openapi_extra={**change, **takes_csv()}, response_model=answers.ImportedOptOuts)  # fmt: skip
         add("/{person_id}", self.lift, methods=["DELETE"], route_class_override=GuardedDirect,
-            openapi_extra=needs(*CHANGERS, late=True))  # fmt: skip
+            openapi_extra={**needs(*CHANGERS, late=True), **takes(answers.LiftAsked), "parameters": [REASON]},
+            response_model=answers.Lifted)  # fmt: skip
         return router
 
     async def page(
