@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, FastAPI, Query, Request
 from kernel.database import Pool
 from kernel.health import Health
 from kernel.outbox import Outbox
@@ -142,10 +142,17 @@ def build(
     pool: Pool, settings: Settings, probes: Health, outcomes: Outcomes, relay: asyncio.Event, queued: asyncio.Event
 ) -> ASGIApp:
     """The service's HTTP side."""
+    webhooks = Webhooks(pool, outcomes, settings, relay)
+    return webhooks.ahead_of(build_api(pool, settings, probes, webhooks, relay, queued))
+
+
+def build_api(
+    pool: Pool, settings: Settings, probes: Health, webhooks: Webhooks, relay: asyncio.Event, queued: asyncio.Event
+) -> FastAPI:
+    """Every route, also those that are served ahead of it."""
     api = create_api("Handsent dispatcher", settings.token_key, probes.ready, probes.status)
     api.state.pool = pool
-    webhooks = Webhooks(pool, outcomes, settings, relay)
     api.include_router(webhooks.router())
     api.include_router(OptOuts(pool, settings.person_id_secret, settings.default_region, relay).router())
     api.include_router(Operations(pool, relay, queued).router())
-    return webhooks.ahead_of(api)
+    return api

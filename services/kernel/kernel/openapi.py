@@ -1,15 +1,15 @@
 """The OpenAPI document says what is answered: the refusals that a kind of route can give are stated here, once."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
-from kernel.problem import PROBLEM_JSON
+from kernel.problem import PROBLEM_JSON, json_response
 
 Operation = dict[str, Any]
 
@@ -65,20 +65,16 @@ def _takes(media_type: str, schema: dict[str, Any], required: bool = True) -> di
     return {"requestBody": {"required": required, "content": {media_type: {"schema": schema}}}}
 
 
-def describe(api: FastAPI) -> None:
-    """Makes `api.openapi()` answer this document, made once."""
-    api.openapi = _once(lambda: document(api))  # type: ignore[method-assign]
+def publish(api: FastAPI, make: Callable[[FastAPI], Awaitable[dict[str, Any]]] | None = None) -> None:
+    """`/openapi.json`, as `make` makes it each time, else `document`, made once."""
+    made: dict[str, Any] = {}
 
-
-def _once(make: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
-    made: list[dict[str, Any]] = []
-
-    def openapi() -> dict[str, Any]:
-        if not made:
-            made.append(make())
-        return made[0]
-
-    return openapi
+    @api.get("/openapi.json", include_in_schema=False, openapi_extra=opens("how to call us, for whoever will call"))
+    async def openapi_json() -> Response:
+        if make is not None:
+            return json_response(await make(api))
+        made.update(made or document(api))
+        return json_response(made)
 
 
 def document(api: FastAPI) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
 import asyncpg
@@ -193,13 +193,19 @@ async def answered(endpoint: Handler, request: Request) -> Response:
 
 
 def create_api(
-    title: str, token_key: str, ready: Probe, status: Probe, uploads: tuple[str, ...] = ("/import",)
+    title: str,
+    token_key: str,
+    ready: Probe,
+    status: Probe,
+    uploads: tuple[str, ...] = ("/import",),
+    document: Callable[[FastAPI], Awaitable[dict[str, Any]]] | None = None,
 ) -> FastAPI:
     """A FastAPI app with the routes every service has. Paths that end in one of `uploads` bound their own bodies.
 
     `ready` raises when the service cannot do its work; `status` answers {"lag": int, "stuck": [...], ...}.
+    `document` makes another OpenAPI document than the app's own.
     """
-    api = FastAPI(title=title, version="1", docs_url=None, redoc_url=None)
+    api = FastAPI(title=title, version="1", docs_url=None, redoc_url=None, openapi_url=None)
     api.state.token_key = token_key
     api.add_middleware(_BoundedBody, uploads=uploads)
     api.add_exception_handler(Problem, _on_problem)
@@ -211,7 +217,7 @@ def create_api(
     for retried in away:
         api.add_exception_handler(retried, _on_error)
     add_probes(api, ready, status)
-    openapi.describe(api)
+    openapi.publish(api, document)
     return api
 
 

@@ -16,11 +16,19 @@ def build_api(
     pool: Pool, settings: Settings, presses: Presses, wake_relay: asyncio.Event, ready: Probe, status: Probe
 ) -> FastAPI:
     """The app; its state carries what the endpoints need."""
-    api = create_api("Handsent send-intake", settings.token_key, ready, status, uploads=("/recipients", "/import"))
+    forwarder = api_forward.Forwarder(settings.projections_url, settings.dispatcher_url)
+    api = create_api(
+        "Handsent",
+        settings.token_key,
+        ready,
+        status,
+        uploads=("/recipients", "/import"),
+        document=forwarder.document,
+    )
     api.state.pool, api.state.settings = pool, settings
     api.state.presses, api.state.wake_relay = presses, wake_relay
     api.state.campaigns = {}
-    api.state.forwarder = api_forward.Forwarder(settings.projections_url, settings.dispatcher_url)
+    api.state.forwarder = forwarder
     for part in (api_campaigns.router, api_campaigns.below, api_recipients.router, api_sending.router):
         api.include_router(part, prefix="/api/v1")
     api.include_router(api_sending.direct)

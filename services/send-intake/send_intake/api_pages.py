@@ -1,6 +1,7 @@
 """The front door: says what answers here until the pages people send from are built."""
 
 from fastapi import APIRouter, Request, Response
+from kernel.openapi import opens
 from kernel.web import Direct
 
 router = APIRouter(route_class=Direct, include_in_schema=False)
@@ -20,4 +21,4 @@ async def _front(request: Request) -> Response:
     return Response(PAGE, media_type="text/html", headers={"Content-Security-Policy": "default-src 'none'"})
 
 
-router.add_api_route("/", _front, methods=["GET"])
+router.add_api_route("/", _front, methods=["GET"], openapi_extra=opens("says what this address is"))
