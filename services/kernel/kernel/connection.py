@@ -84,6 +84,10 @@ class _Bounded(HttpToolsProtocol):
         self._in_body = False
         super().on_message_complete()
 
+    def resume_writing(self) -> None:
+        self._unread = None
+        super().resume_writing()
+
     def send_400_response(self, msg: str) -> None:
         self._refuse(self._refusal or Problem(400, "malformed_request", "This is not HTTP as we speak it."))
 
