@@ -27,12 +27,6 @@ class Lifted(BaseModel):
     opted_out: Literal[False]
 
 
-class LiftAsked(BaseModel):
-    """Why this person may be texted again; `?reason=` does as well."""
-
-    reason: str
-
-
 class RejectedLine(BaseModel):
     line: int
     reason: str

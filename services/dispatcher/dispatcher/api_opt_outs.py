@@ -10,7 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from kernel.database import Pool
-from kernel.openapi import takes, takes_csv, text
+from kernel.openapi import takes_csv, text
 from kernel.tokens import Role, User
 from kernel.web import Guarded, GuardedDirect, Problem, is_uuid, json_response, needs, read_json, require_role, user_of
 from pydantic import BaseModel, Field
@@ -57,7 +57,7 @@ class OptOuts:
         add("/import", self.import_, methods=["POST"], route_class_override=GuardedDirect,
             openapi_extra={**change, **takes_csv()}, response_model=answers.ImportedOptOuts)  # fmt: skip
         add("/{person_id}", self.lift, methods=["DELETE"], route_class_override=GuardedDirect,
-            openapi_extra={**needs(*CHANGERS, late=True), **takes(answers.LiftAsked), "parameters": [REASON]},
+            openapi_extra={**needs(*CHANGERS, late=True), "parameters": [REASON]},
             response_model=answers.Lifted)  # fmt: skip
         return router
 
@@ -83,7 +83,7 @@ class OptOuts:
         return json_response(_shown(shown or {}), 201 if changed and not (before and before["in_force"]) else 200)
 
     async def lift(self, request: Request) -> Response:
-        """Opts a person in again, for a reason."""
+        """Opts a person in again, for a reason: `?reason=`, or JSON `{reason}` where a DELETE may have a body."""
         user, person = user_of(request), request.path_params["person_id"].lower()
         found = await store_opt_outs.find(self._pool, user.account_id, person) if is_uuid(person) else None
         if found is None or not found["in_force"]:
