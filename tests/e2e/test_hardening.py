@@ -1,6 +1,7 @@
 """What an attacker sends, and what must not leak: bodies made to hurt, replays, secrets, ports."""
 
 import asyncio
+import csv
 import gzip
 import io
 import json
@@ -141,6 +142,36 @@ async def test_every_answer_of_every_service_has_the_security_headers(story: Sto
         assert len(headers.getall("cache-control")) == 1 and "no-store" in headers["cache-control"], (service, path)
         assert headers["referrer-policy"] and headers["cross-origin-resource-policy"] == "same-origin"
         assert "strict-transport-security" not in headers and "server" not in headers
+
+
+# --- spreadsheets ---------------------------------------------------------------------------------------------
+
+FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", '=HYPERLINK("x")', "＝1", "'=1"]
+E164 = re.compile(r"\+[1-9]\d{6,14}")
+
+
+def _runs(cell: str) -> bool:
+    """Whether a spreadsheet takes the cell for a formula; a phone number, written as one, is a number to it."""
+    return cell.startswith(("=", "+", "-", "@", "\t", "\r")) and not E164.fullmatch(cell)
+
+
+async def test_no_cell_of_a_download_is_a_formula(story: Story) -> None:
+    mia, people, stopped = await story.manager(), story.numbers(len(FORMULAS)), story.numbers(len(FORMULAS))
+    listed = io.StringIO()
+    writer = csv.writer(listed)
+    writer.writerow(["phone", "first_name", "=HEADER()", "@city"])
+    writer.writerows([number, formula, formula, formula] for number, formula in zip(people, FORMULAS, strict=True))
+    campaign = await story.campaign(text="Hi {first_name}")
+    assert (await story.imports(campaign, listed.getvalue()))["added"] == len(FORMULAS)
+    for number, formula in zip(stopped, FORMULAS, strict=True):
+        await mia.ok("POST", "/opt-outs", json={"phone": number, "reason": formula})
+    await story.settles(campaign, unprocessed=len(FORMULAS))
+    for path in (f"/campaigns/{campaign.id}/report.csv", "/opt-outs/export.csv"):
+        content: bytes = await mia.ok("GET", path)
+        rows = list(csv.reader(io.StringIO(content.decode(), newline="")))
+        assert len(rows) > len(FORMULAS), path
+        assert [cell for row in rows for cell in row if _runs(cell)] == [], path
+        assert any("'=1+1" in row for row in rows), path
 
 
 # --- webhooks -------------------------------------------------------------------------------------------------
