@@ -6,7 +6,7 @@ and three times as fast, and converts the times itself.
 
 import json
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from io import BytesIO
@@ -43,22 +43,36 @@ def from_micros(micros: int) -> datetime:
 
 
 def published_schema(name: str) -> dict[str, Any]:
-    """The `.avsc` of "<topic>/<Event>", as published, logical types and marks included."""
+    """The `.avsc` of a name in `ids.json`, as published, logical types and marks included."""
     schema: dict[str, Any] = json.loads((ROOT / f"{name}.avsc").read_text())
     return schema
 
 
+def versions_of(event_type: type[Event]) -> list[str]:
+    """The names in `ids.json` of an event's versions, the one that is written last."""
+    first = f"{TOPIC_OF[event_type].name}/{event_type.__name__}"
+    later = [name for name in SCHEMA_IDS if name.startswith(f"{first}/")]
+    return [first, *sorted(later, key=lambda name: int(name.rpartition("/")[2]))]
+
+
 class _Shape:
-    """How one event type goes to Avro and back: its schema, its fields, and which of them convert."""
+    """How one version of an event goes to Avro and back: its schema, its fields, and which of them convert."""
 
     def __init__(self, event_type: type[Event], name: str) -> None:
         self.event_type = event_type
         self.name = event_type.__name__
         self.prefix = MAGIC + SCHEMA_IDS[name].to_bytes(4, "big")
-        self.schema = parse_schema(_stripped(published_schema(name)))
-        self.names = tuple(field.name for field in fields(event_type))
+        published = published_schema(name)
+        self.schema = parse_schema(_stripped(published))
+        self.names = tuple(field["name"] for field in published["fields"])
         self.values = attrgetter(*self.names)
         self.slots = tuple((name, getattr(event_type, name).__set__) for name in self.names)
+        # What this version does not know yet is what later ones say by default.
+        self.unknown = tuple(
+            (getattr(event_type, field.name).__set__, field.default)
+            for field in fields(event_type)
+            if field.name not in self.names and field.default is not MISSING
+        )
         hints = get_type_hints(event_type)
         self.times = tuple(n for n in self.names if datetime in (hints[n], *get_args(hints[n])))
         self.enums: tuple[tuple[str, Callable[[str], Any]], ...] = tuple(
@@ -90,6 +104,8 @@ class _Shape:
         event = object.__new__(self.event_type)
         for name, put in self.slots:
             put(event, record[name])
+        for put, default in self.unknown:
+            put(event, default)
         return event
 
 
@@ -101,12 +117,13 @@ def _stripped(schema: Any) -> Any:
     return schema
 
 
-_BY_TYPE = {event: _Shape(event, f"{topic.name}/{event.__name__}") for event, topic in TOPIC_OF.items()}
-_BY_PREFIX = {shape.prefix: shape for shape in _BY_TYPE.values()}
+_VERSIONS = {event: [_Shape(event, name) for name in versions_of(event)] for event in TOPIC_OF}
+_BY_TYPE = {event: shapes[-1] for event, shapes in _VERSIONS.items()}
+_BY_PREFIX = {shape.prefix: shape for shapes in _VERSIONS.values() for shape in shapes}
 
 
 def encode(event: Event) -> bytes:
-    """The event on the wire. Raises ValueError or TypeError when a field does not fit its schema."""
+    """The event on the wire, in its latest version. Raises ValueError or TypeError when a field does not fit it."""
     return _BY_TYPE[type(event)].encode(event)
 
 

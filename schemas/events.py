@@ -1,7 +1,8 @@
 """Every event of the log, one frozen dataclass for each `.avsc`; a test holds the two together.
 
 Ids are lower-case UUID text, times aware UTC datetimes to the microsecond, numbers E.164.
-What a field means stands in its schema: `schemas/<topic>/<Event>.avsc`.
+What a field means stands in its schema: `schemas/<topic>/<Event>.avsc`, or of a later version `<Event>/<version>.avsc`.
+What is marked as personal there (number, text, cells, evidence) is sealed text here.
 """
 
 from dataclasses import dataclass
@@ -69,6 +70,7 @@ class RecipientAdded:
     position: int
     number: str
     columns: dict[str, str]
+    cells: str = ""
 
 
 # --- processed -------------------------------------------------------------------------------------------
@@ -93,6 +95,9 @@ class RecipientProcessed:
     number: str
     text: str
     sender: str
+    text_hash: str | None = None
+    token_id: str | None = None
+    client: str | None = None
 
 
 # --- clock -----------------------------------------------------------------------------------------------
@@ -349,6 +354,19 @@ class PersonOptedIn:
     evidence: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonErased:
+    """What is held of the person can be read no more: their key is about to be destroyed."""
+
+    event_id: str
+    account_id: str
+    person_id: str
+    occurred_at: datetime
+    actor: str
+    caused_by: str | None
+    key_id: str
+
+
 Event = (
     CampaignCreated
     | CampaignEnded
@@ -368,4 +386,5 @@ Event = (
     | MessageUnconfirmed
     | PersonOptedOut
     | PersonOptedIn
+    | PersonErased
 )

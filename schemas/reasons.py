@@ -55,6 +55,7 @@ class SuppressReason(StrEnum):
 
     UNKNOWN = "unknown"
     OPTED_OUT = "opted_out"
+    PERSON_ERASED = "person_erased"
 
 
 class UnconfirmedReason(StrEnum):

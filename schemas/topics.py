@@ -57,7 +57,7 @@ TOPICS: dict[str, Topic] = {
             "recipient_id",
             (e.MessageDelivered, e.MessageNotDelivered, e.MessageUnconfirmed),
         ),
-        Topic("opt-outs", "dispatcher", "person_id", (e.PersonOptedOut, e.PersonOptedIn)),
+        Topic("opt-outs", "dispatcher", "person_id", (e.PersonOptedOut, e.PersonOptedIn, e.PersonErased)),
     )
 }
 

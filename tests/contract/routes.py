@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import dispatcher.api
 import projections.api
 import send_intake.api
+from dispatcher.api_persons import Persons
 from dispatcher.api_webhooks import Webhooks
 from dispatcher.settings import Settings as DispatcherSettings
 from fastapi import FastAPI
@@ -22,6 +23,7 @@ SETTINGS: dict[str, Any] = {
     "twilio_account_sid": "AC1",
     "twilio_auth_token": "a token of the tests",
     "callback_key": "a key of the tests",
+    "vault_key": "a vault key that is only here to be long enough",
 }
 NOTHING: Any = None  # no endpoint is called here
 
@@ -46,14 +48,17 @@ def apis() -> dict[str, FastAPI]:
     """The four apps, built as their services do, with nothing behind them."""
     told, wake = _none, asyncio.Event()
     probes: Any = type("Probes", (), {"ready": staticmethod(told), "status": staticmethod(told)})
-    webhooks = Webhooks(NOTHING, NOTHING, DispatcherSettings(**SETTINGS), wake)
+    webhooks = Webhooks(NOTHING, NOTHING, NOTHING, DispatcherSettings(**SETTINGS), wake)
+    persons = Persons(NOTHING, NOTHING, wake)
     return {
         "send-intake": send_intake.api.build_api(
-            NOTHING, SendIntakeSettings(**SETTINGS), NOTHING, wake, probes.ready, probes.status
+            NOTHING, NOTHING, SendIntakeSettings(**SETTINGS), NOTHING, wake, probes.ready, probes.status
         ),
-        "dispatcher": dispatcher.api.build_api(NOTHING, DispatcherSettings(**SETTINGS), probes, webhooks, wake, wake),
+        "dispatcher": dispatcher.api.build_api(
+            NOTHING, NOTHING, DispatcherSettings(**SETTINGS), probes, webhooks, persons, wake, wake
+        ),
         "projections": projections.api.build(
-            NOTHING, NOTHING, NOTHING, SETTINGS["token_key"], probes.ready, probes.status
+            NOTHING, NOTHING, NOTHING, NOTHING, SETTINGS["token_key"], probes.ready, probes.status
         ),
         "scheduler": create_api("scheduler", SETTINGS["token_key"], probes.ready, probes.status),
     }

@@ -37,7 +37,8 @@ def _shape(path: str) -> str:
 
 
 def test_no_call_is_answered_in_two_places() -> None:
-    calls = Counter(route.call for route in ANSWERED if route.path not in PROBES)
+    of_each = {*PROBES, "/api/v1/persons/{person_id}"}  # each service says what it holds of a person
+    calls = Counter(route.call for route in ANSWERED if route.path not in of_each)
     assert [call for call, count in calls.items() if count > 1] == []
 
 

@@ -5,6 +5,7 @@ import re
 from dataclasses import fields
 from datetime import datetime
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -12,6 +13,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import pytest
 
 from schemas import reasons
+from schemas.codec import published_schema, versions_of
 from schemas.topics import FOR_EVER, ONE_DAY_MS, TOPIC_OF, TOPICS, Topic
 from tests.tidy.tree import ROOT, SERVICES, table
 
@@ -25,12 +27,12 @@ SUBJECT = {  # by the topic's key: which ids apply
     None: ("event_id",),
 }
 UUIDS = {*COMMON[:5], "caused_by", "opt_out_event_id"}
-PERSONAL = {"number", "text", "columns", "evidence"}
+PERSONAL = {"number", "text", "columns", "cells", "evidence"}
 
 
 def avsc(event: type) -> dict[str, Any]:
-    schema: dict[str, Any] = json.loads((SCHEMAS / TOPIC_OF[event].name / f"{event.__name__}.avsc").read_text())
-    return schema
+    """The event's latest version, which is what its dataclass says."""
+    return published_schema(versions_of(event)[-1])
 
 
 def as_avro(name: str, hint: Any) -> Any:
@@ -66,10 +68,33 @@ def test_a_schema_is_its_dataclass(event: type) -> None:
     for field in schema["fields"]:
         expected = as_avro(field["name"], hints[field["name"]])
         assert narrowed(field["type"]) == expected, field["name"]
-        if isinstance(expected, list):
-            assert field["default"] is None and "default" in field, field["name"]
-        else:
-            assert "default" not in field, field["name"]
+        assert ("default" in field) is (isinstance(expected, list) or field["name"] in added_later(event))
+        if "default" in field:
+            assert field["default"] == next(f.default for f in fields(event) if f.name == field["name"]) or (
+                field["default"] is None and field["name"] not in added_later(event)
+            )
+
+
+def added_later(event: type) -> set[str]:
+    first = {field["name"] for field in published_schema(versions_of(event)[0])["fields"]}
+    return {field.name for field in fields(event)} - first
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_a_later_version_only_adds(event: type) -> None:
+    versions = [published_schema(name) for name in versions_of(event)]
+    for before, after in pairwise(versions):
+        kept = after["fields"][: len(before["fields"])]
+        assert [without_words(f) for f in kept] == [without_words(f) for f in before["fields"]]
+        assert all("default" in field for field in after["fields"][len(before["fields"]) :])
+
+
+def without_words(field: dict[str, Any]) -> Any:
+    """What a field is on the wire; an enum may gain reasons at its end, which old readers see as `unknown`."""
+    kind = field["type"]
+    if isinstance(kind, dict) and kind["type"] == "enum":
+        kind = {**kind, "symbols": "any"}
+    return {"name": field["name"], "type": kind, "default": field.get("default")}
 
 
 @pytest.mark.parametrize("event", EVENTS)
@@ -100,7 +125,8 @@ def test_the_folders_are_the_topics() -> None:
     folders = {path.name for path in SCHEMAS.iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert folders == set(TOPICS)
     for topic in TOPICS.values():
-        assert {path.name for path in (SCHEMAS / topic.name).iterdir()} == {f"{e.__name__}.avsc" for e in topic.events}
+        found = {str(path.relative_to(SCHEMAS)) for path in (SCHEMAS / topic.name).rglob("*.avsc")}
+        assert found == {f"{name}.avsc" for event in topic.events for name in versions_of(event)}
 
 
 def test_each_topic_has_one_writer_and_each_event_one_topic() -> None:

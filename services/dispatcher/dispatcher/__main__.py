@@ -7,8 +7,10 @@ from kernel.batch import BatchLoop
 from kernel.faust_app import build_app
 from kernel.relay import Relay
 from kernel.settings import load
+from kernel.vault import open_vault
 
 from dispatcher import api, store
+from dispatcher.api_persons import Persons
 from dispatcher.app import TOPICS, Dispatcher
 from dispatcher.app_intents import Intents
 from dispatcher.app_left import Left
@@ -16,6 +18,7 @@ from dispatcher.app_outcomes import Outcomes
 from dispatcher.app_owner import Owner
 from dispatcher.gateway import TwilioGateway
 from dispatcher.settings import Settings
+from dispatcher.store_replies import Sealer
 
 SERVICE = store.SCHEMA
 
@@ -25,21 +28,23 @@ async def main(stop: runner.Stop) -> None:
     log.configure(SERVICE, settings.log_level)
     await database.migrate(settings.database_url, SERVICE, SERVICE)
     pool = await store.open_pool(settings.database_url)
+    vault = await open_vault(settings.vault_url, SERVICE, settings.vault_keys)
     inputs = await health.bind_inputs(pool, settings.kafka_bootstrap, TOPICS)
     wake_relay = asyncio.Event()
-    outcomes = Outcomes(pool, wake_relay)
+    outcomes = Outcomes(pool, vault, wake_relay)
     relay = Relay(settings.database_url, SERVICE, settings.kafka_bootstrap, wake_relay)
     # Owner and gateway outlive the rest: what has been taken is POSTed, and its outcome recorded, after the signal.
     async with Owner(settings.database_url) as owner, TwilioGateway.of(settings) as gateway:
-        intents = Intents(pool, owner, gateway, outcomes, settings, wake_relay)
+        intents = Intents(pool, vault, owner, gateway, outcomes, settings, wake_relay)
         left = Left(pool, owner, intents, outcomes, settings.unconfirmed_after_s)
-        dispatcher = Dispatcher(settings.person_id_secret, intents.queued)
+        dispatcher = Dispatcher(Sealer(vault, settings.person_id_secret), intents.queued)
         batches = BatchLoop(pool, dispatcher.handle, wake_relay, dispatcher.committed)
+        persons = Persons(pool, vault, wake_relay)
         probes = health.Health(pool, inputs, settings.kafka_bootstrap, also=lambda: api.depths(pool))
         await runner.together(
             stop,
             runner.serve(
-                api.build(pool, settings, probes, outcomes, wake_relay, intents.queued),
+                api.build(pool, vault, settings, probes, outcomes, persons, wake_relay, intents.queued),
                 settings.bind_host,
                 settings.dispatcher_port,
             ),
@@ -48,7 +53,9 @@ async def main(stop: runner.Stop) -> None:
             intents.run(),
             left.look(),
             left.sweep(),
+            persons.keep_finishing(),
         )
+    await vault.close()
 
 
 if __name__ == "__main__":

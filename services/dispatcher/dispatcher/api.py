@@ -7,10 +7,11 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, FastAPI, Query, Request
-from kernel.database import Pool
+from kernel.database import Pool, acting_for
 from kernel.health import Health
 from kernel.outbox import Outbox
 from kernel.tokens import Role, User
+from kernel.vault import Vault
 from kernel.web import EVERYBODY, Guarded, Problem, create_api, is_uuid, json_response, needs, user_of
 from prometheus_client import Gauge
 from pydantic import BaseModel, Field
@@ -19,6 +20,7 @@ from starlette.types import ASGIApp
 from dispatcher import api_answers as answers
 from dispatcher import store_replies
 from dispatcher.api_opt_outs import OptOuts
+from dispatcher.api_persons import Persons
 from dispatcher.api_webhooks import Webhooks
 from dispatcher.app_outcomes import Outcomes
 from dispatcher.attempt import Attempt, State
@@ -66,18 +68,18 @@ class OfMessage(Guarded):
 
     async def before_role(self, request: Request) -> None:
         recipient_id, account_id = request.path_params["recipient_id"].lower(), user_of(request).account_id
-        found = is_uuid(recipient_id) and await request.app.state.pool.fetchval(
-            q.find_message, recipient_id, account_id
-        )
-        if not found:
-            raise Problem(404, "not_found", "This account has no such message.")
+        if is_uuid(recipient_id):
+            async with acting_for(request.app.state.pool, account_id) as connection:
+                if await connection.fetchval(q.find_message, recipient_id, account_id):
+                    return
+        raise Problem(404, "not_found", "This account has no such message.")
 
 
 class Operations:
     """Unknown outcomes and replies of the caller's account."""
 
-    def __init__(self, pool: Pool, relay: asyncio.Event, queued: asyncio.Event) -> None:
-        self._pool, self._relay, self._queued = pool, relay, queued
+    def __init__(self, pool: Pool, vault: Vault, relay: asyncio.Event, queued: asyncio.Event) -> None:
+        self._pool, self._vault, self._relay, self._queued = pool, vault, relay, queued
 
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/api/v1", route_class=Guarded)
@@ -93,7 +95,9 @@ class Operations:
 
     async def unresolved(self, request: Request, limit: Limit = 100) -> Any:
         """Messages nobody knows the outcome of, the oldest first."""
-        rows = await self._pool.fetch(q.list_unresolved, user_of(request).account_id, limit)
+        account_id = user_of(request).account_id
+        async with acting_for(self._pool, account_id) as connection:
+            rows = await connection.fetch(q.list_unresolved, account_id, limit)
         return json_response({"unresolved": [dict(row) for row in rows]})
 
     async def resolve(self, request: Request, recipient_id: RecipientId, found: Resolution) -> Any:
@@ -107,7 +111,7 @@ class Operations:
 
     async def _resolve(self, recipient_id: str, found: Resolution, user: User) -> Attempt:
         now, outbox = datetime.now(UTC), Outbox()
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with acting_for(self._pool, user.account_id) as connection, connection.transaction():
             rows = await connection.fetch(q.lock_attempts, [recipient_id])
             unknown = [row["attempt"] for row in rows if row["state"] == State.UNKNOWN]
             if not unknown:
@@ -124,7 +128,7 @@ class Operations:
         self, request: Request, after: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None, limit: Limit = 100
     ) -> Any:
         """What people answered, the newest first; `after` is the `next` of the page before."""
-        rows = await store_replies.page(self._pool, user_of(request).account_id, after, limit)
+        rows = await store_replies.page(self._pool, self._vault, user_of(request).account_id, after, limit)
         more = {"next": str(rows[-1]["seq"])} if len(rows) == limit else {}
         replies = [{name: value for name, value in row.items() if name != "seq"} for row in rows]
         return json_response({"replies": replies, **more})
@@ -139,20 +143,35 @@ async def depths(pool: Pool) -> dict[str, int]:
 
 
 def build(
-    pool: Pool, settings: Settings, probes: Health, outcomes: Outcomes, relay: asyncio.Event, queued: asyncio.Event
+    pool: Pool,
+    vault: Vault,
+    settings: Settings,
+    probes: Health,
+    outcomes: Outcomes,
+    persons: Persons,
+    relay: asyncio.Event,
+    queued: asyncio.Event,
 ) -> ASGIApp:
     """The service's HTTP side."""
-    webhooks = Webhooks(pool, outcomes, settings, relay)
-    return webhooks.ahead_of(build_api(pool, settings, probes, webhooks, relay, queued))
+    webhooks = Webhooks(pool, vault, outcomes, settings, relay)
+    return webhooks.ahead_of(build_api(pool, vault, settings, probes, webhooks, persons, relay, queued))
 
 
 def build_api(
-    pool: Pool, settings: Settings, probes: Health, webhooks: Webhooks, relay: asyncio.Event, queued: asyncio.Event
+    pool: Pool,
+    vault: Vault,
+    settings: Settings,
+    probes: Health,
+    webhooks: Webhooks,
+    persons: Persons,
+    relay: asyncio.Event,
+    queued: asyncio.Event,
 ) -> FastAPI:
     """Every route, also those that are served ahead of it."""
     api = create_api("Handsent dispatcher", settings.token_key, probes.ready, probes.status)
     api.state.pool = pool
     api.include_router(webhooks.router())
-    api.include_router(OptOuts(pool, settings.person_id_secret, settings.default_region, relay).router())
-    api.include_router(Operations(pool, relay, queued).router())
+    api.include_router(OptOuts(pool, vault, settings.person_id_secret, settings.default_region, relay).router())
+    api.include_router(persons.router())
+    api.include_router(Operations(pool, vault, relay, queued).router())
     return api

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 
 class OptOut(BaseModel):
@@ -78,3 +78,18 @@ class Reply(BaseModel):
 class ReplyPage(BaseModel):
     replies: list[Reply]
     next: str | None = None
+
+
+class Held(BaseModel):
+    """Everything that is held of a person, under the name of what it is."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Erased(BaseModel):
+    """An erasure; `finished` once the person's key is destroyed."""
+
+    model_config = ConfigDict(extra="allow")
+
+    person_id: str
+    finished: bool

@@ -2,7 +2,7 @@
 
 import asyncio
 import codecs
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -11,7 +11,9 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from kernel.database import Pool
 from kernel.openapi import takes_csv, text
+from kernel.seal import EVIDENCE, NUMBER
 from kernel.tokens import Role, User
+from kernel.vault import Vault
 from kernel.web import Guarded, GuardedDirect, Problem, is_uuid, json_response, needs, read_json, require_role, user_of
 from pydantic import BaseModel, Field
 
@@ -42,8 +44,8 @@ class NewOptOut(BaseModel):
 class OptOuts:
     """The list of an account."""
 
-    def __init__(self, pool: Pool, secret: str, region: str, relay: asyncio.Event) -> None:
-        self._pool, self._secret, self._region, self._relay = pool, secret, region, relay
+    def __init__(self, pool: Pool, vault: Vault, secret: str, region: str, relay: asyncio.Event) -> None:
+        self._pool, self._vault, self._secret, self._region, self._relay = pool, vault, secret, region, relay
 
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/api/v1/opt-outs", tags=["opt-outs"])
@@ -69,36 +71,37 @@ class OptOuts:
     ) -> Any:
         """Who has opted out; `after` is the `next` of the page before."""
         account_id = user_of(request).account_id
-        rows = await store_opt_outs.page(self._pool, account_id, str(after) if after else None, limit)
+        rows = await store_opt_outs.page(self._pool, self._vault, account_id, str(after) if after else None, limit)
         more = {"next": rows[-1]["person_id"]} if len(rows) == limit else {}
         return json_response({"opt_outs": rows, **more})
 
     async def add(self, request: Request, opt_out: NewOptOut) -> Any:
         """Opts a person out. In force, committed, when this is answered."""
         user, number = user_of(request), self._number(opt_out.phone)
-        word = self._word(user, number, OptOutSource.MANUAL, opt_out.reason, opted_out=True)
-        before = await store_opt_outs.find(self._pool, user.account_id, word.person_id)
+        (word,) = await self._words(user, [(number, opt_out.reason)], OptOutSource.MANUAL)
+        before = await self._find(user, word.person_id)
         changed = await self._record([word])
-        shown = await store_opt_outs.find(self._pool, user.account_id, word.person_id)
-        return json_response(_shown(shown or {}), 201 if changed and not (before and before["in_force"]) else 200)
+        after = await self._find(user, word.person_id)
+        assert after is not None, "it was recorded, and nothing is ever removed"
+        return json_response(after.shown, 201 if changed and not (before and before.in_force) else 200)
 
     async def lift(self, request: Request) -> Response:
         """Opts a person in again, for a reason: `?reason=`, or JSON `{reason}` where a DELETE may have a body."""
         user, person = user_of(request), request.path_params["person_id"].lower()
-        found = await store_opt_outs.find(self._pool, user.account_id, person) if is_uuid(person) else None
-        if found is None or not found["in_force"]:
+        found = await self._find(user, person) if is_uuid(person) else None
+        if found is None or not found.in_force:
             raise Problem(404, "not_found", "This person has not opted out of this account's texts.")
         require_role(request)
         reason = request.query_params.get("reason") or (await read_json(request)).get("reason")
         if not isinstance(reason, str) or not reason.strip():
             raise Problem(422, "missing_reason", "Say why this person may be texted again: reason is missing.")
-        await self._record(
-            [self._word(user, found["phone"], OptOutSource.MANUAL, reason.strip()[:1000], opted_out=False)]
-        )
+        keys = await self._vault.keys_for({person: user.account_id})
+        evidence = keys[person].seal(EVIDENCE, _stored(reason.strip()[:1000]))
+        await self._record([_word(user, person, found.number, evidence, OptOutSource.MANUAL, opted_out=False)])
         return json_response({"person_id": person, "opted_out": False})
 
     async def export(self, request: Request) -> Any:
-        """Everybody who has opted out, as CSV."""
+        """Everybody who has opted out, as CSV; whoever was erased has no phone any more and is not in it."""
         headers = {"Content-Disposition": 'attachment; filename="opt-outs.csv"'}
         lines = self._lines(user_of(request).account_id)
         return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)
@@ -106,8 +109,9 @@ class OptOuts:
     async def _lines(self, account_id: str) -> AsyncIterator[str]:
         yield csv_list.header()
         after: str | None = None
-        while rows := await store_opt_outs.page(self._pool, account_id, after, EXPORT_PAGE):
-            yield "".join(csv_list.line(r["phone"], r["source"], r["reason"], r["opted_out_at"]) for r in rows)
+        while rows := await store_opt_outs.page(self._pool, self._vault, account_id, after, EXPORT_PAGE):
+            known = [row for row in rows if row["phone"] is not None]
+            yield "".join(csv_list.line(r["phone"], r["source"], r["reason"] or "", r["opted_out_at"]) for r in known)
             after = rows[-1]["person_id"]
 
     async def import_(self, request: Request) -> Response:
@@ -129,8 +133,11 @@ class OptOuts:
         return json_response({"added": added, "already": listed - added, "rejected": rejected, "rejects": shown})
 
     async def _add_all(self, user: User, rows: list[Listed]) -> int:
-        words = [self._word(user, row.number, OptOutSource.IMPORT, row.reason, opted_out=True) for row in rows]
+        words = await self._words(user, [(row.number, row.reason) for row in rows], OptOutSource.IMPORT)
         return await self._record(words) if words else 0
+
+    async def _find(self, user: User, person: str) -> store_opt_outs.Standing | None:
+        return await store_opt_outs.find(self._pool, self._vault, user.account_id, person)
 
     async def _record(self, words: list[Word]) -> int:
         changed = await store_opt_outs.record(self._pool, words)
@@ -144,25 +151,34 @@ class OptOuts:
         except phone.BadPhone as error:
             raise Problem(422, "bad_phone", str(error)) from None
 
-    def _person(self, account_id: str, number: str) -> str:
-        return person_id(self._secret, account_id, number)
-
-    def _word(self, user: User, number: str, source: OptOutSource, reason: str, *, opted_out: bool) -> Word:
-        return Word(
-            opted_out=opted_out,
-            account_id=user.account_id,
-            person_id=self._person(user.account_id, number),
-            number=number,
-            source=source,
-            evidence=reason.replace("\0", ""),
-            actor=user.user_id,
-            caused_by=None,
-            at=datetime.now(UTC),
-        )
+    async def _words(self, user: User, listed: Sequence[tuple[str, str]], source: OptOutSource) -> list[Word]:
+        """These people, each a number with a reason, opt out; sealed with keys that are made for who has none."""
+        people = {number: person_id(self._secret, user.account_id, number) for number, _ in listed}
+        keys = await self._vault.keys_for(dict.fromkeys(people.values(), user.account_id))
+        words = []
+        for number, reason in listed:
+            person, key = people[number], keys[people[number]]
+            sealed, evidence = key.seal(NUMBER, number), key.seal(EVIDENCE, _stored(reason))
+            words.append(_word(user, person, sealed, evidence, source, opted_out=True))
+        return words
 
 
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name != "in_force"}
+def _word(user: User, person: str, number: str, evidence: str, source: OptOutSource, *, opted_out: bool) -> Word:
+    return Word(
+        opted_out=opted_out,
+        account_id=user.account_id,
+        person_id=person,
+        number=number,
+        source=source,
+        evidence=evidence,
+        actor=user.user_id,
+        caused_by=None,
+        at=datetime.now(UTC),
+    )
+
+
+def _stored(reason: str) -> str:
+    return reason.replace("\0", "")
 
 
 async def _lines_of(request: Request) -> AsyncIterator[list[str]]:

@@ -11,6 +11,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from kernel.database import Pool
 from kernel.errors import retriable
 from kernel.openapi import opens, refuses, takes_form, text
+from kernel.vault import Vault
 from kernel.web import Direct, Problem, problem_response, read_body
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -38,9 +39,10 @@ NOTHING_TO_SAY = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
 class Webhooks:
     """Endpoints that read the raw request: no validation layer, for every message comes by here."""
 
-    def __init__(self, pool: Pool, outcomes: Outcomes, settings: Settings, relay: asyncio.Event) -> None:
+    def __init__(self, pool: Pool, vault: Vault, outcomes: Outcomes, settings: Settings, relay: asyncio.Event) -> None:
         self._pool, self._outcomes, self._relay = pool, outcomes, relay
-        self._public_url, self._secret = settings.public_url, settings.person_id_secret
+        self._public_url = settings.public_url
+        self._sealer = store_replies.Sealer(vault, settings.person_id_secret)
         self._callback_key = settings.callback_key.encode()
         self._signatures = RequestValidator(settings.twilio_auth_token)
         self._replies = Batcher[Reply]("replies", self._receive, INBOUND_LINGER_S, INBOUND_PATIENCE_S)
@@ -118,7 +120,7 @@ class Webhooks:
             await asyncio.sleep(SENDER_POLL_S)
 
     async def _receive(self, replies: Sequence[Reply]) -> None:
-        if await store_replies.receive(self._pool, replies, self._secret):
+        if await store_replies.receive(self._pool, self._sealer, replies):
             self._relay.set()
 
 

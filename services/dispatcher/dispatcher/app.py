@@ -15,8 +15,8 @@ TOPICS = ("campaigns", "releases")
 class Dispatcher:
     """Its handler runs inside the batch loop's transaction; `queued` is set once that has committed."""
 
-    def __init__(self, secret: str, queued: asyncio.Event) -> None:
-        self._secret, self._queued = secret, queued
+    def __init__(self, sealer: store_replies.Sealer, queued: asyncio.Event) -> None:
+        self._sealer, self._queued = sealer, queued
         self._something_to_send = False
 
     async def handle(self, connection: Connection, batch: list[Received], outbox: Outbox) -> None:
@@ -24,7 +24,7 @@ class Dispatcher:
         created = [event for event, *_ in batch if isinstance(event, CampaignCreated)]
         released = [event for event, *_ in batch if isinstance(event, MessageReleased)]
         if created:
-            await store_replies.learn_senders(connection, created, self._secret, outbox)
+            await store_replies.learn_senders(connection, self._sealer, created, outbox)
         if released:
             await store.enqueue(connection, released)
         self._something_to_send = self._something_to_send or bool(released)

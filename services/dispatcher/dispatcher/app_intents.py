@@ -11,6 +11,7 @@ import structlog
 from kernel.database import Pool
 from kernel.errors import retriable
 from kernel.outbox import Outbox
+from kernel.vault import Vault
 from prometheus_client import Counter, Gauge, Histogram
 
 from dispatcher import callback, outcome, retry
@@ -20,8 +21,9 @@ from dispatcher.gateway import Text, TwilioGateway
 from dispatcher.outcome import NoAnswer, NotAccepted, Outcome
 from dispatcher.retry import Pace
 from dispatcher.settings import Settings
-from dispatcher.store import Intent, q, take_intents
+from dispatcher.store import q
 from dispatcher.store_attempts import Key, Proof
+from dispatcher.store_intents import Intent, Taken, take_intents
 from schemas.reasons import NotAcceptedReason
 
 log = structlog.get_logger()
@@ -33,7 +35,7 @@ INTENT_LIFE_S = 5.0
 POSTGRES_AWAY_S = 0.5
 
 OUTCOMES = Counter("handsent_dispatch_outcomes_total", "Attempts by what became of the POST", ["outcome"])
-SUPPRESSED = Counter("handsent_dispatch_suppressed_total", "Messages not sent because of an opt-out")
+SUPPRESSED = Counter("handsent_dispatch_suppressed_total", "Messages not sent because of an opt-out or an erasure")
 IN_FLIGHT = Gauge("handsent_dispatch_in_flight", "Attempts of this process without a recorded outcome")
 INTENT = Histogram("handsent_dispatch_intent_seconds", "From taking intents to their commit", buckets=[
     0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5])  # fmt: skip
@@ -52,10 +54,11 @@ class Intents:
     """Takes intents for as long as it runs; when cancelled it takes no more and finishes what it has."""
 
     def __init__(
-        self, pool: Pool, owner: Owner, gateway: TwilioGateway, outcomes: Outcomes, settings: Settings,
+        self, pool: Pool, vault: Vault, owner: Owner, gateway: TwilioGateway, outcomes: Outcomes, settings: Settings,
         relay: asyncio.Event,
     ) -> None:  # fmt: skip
-        self._pool, self._owner, self._gateway, self._outcomes = pool, owner, gateway, outcomes
+        self._pool, self._vault, self._owner = pool, vault, owner
+        self._gateway, self._outcomes = gateway, outcomes
         self._public_url, self._callback_key = settings.public_url, settings.callback_key.encode()
         self._relay = relay
         self._pace = Pace.full(settings.carrier_connections)
@@ -116,16 +119,16 @@ class Intents:
         """Commits up to `limit` intents and lets their POSTs go; how many messages left the queue."""
         owner = await self._owner.held()
         taken_at, outbox = time.monotonic(), Outbox()
-        intents: list[Intent] = []
+        taken = Taken(0, 0, [])
         try:
             async with self._pool.acquire() as connection, connection.transaction():
-                taken, intents = await take_intents(connection, limit, owner, datetime.now(UTC), outbox)
-                self.flying.update(intent.key for intent in intents)
+                taken = await take_intents(connection, self._vault, limit, owner, datetime.now(UTC), outbox)
+                self.flying.update(intent.key for intent in taken.intents)
                 wrote = bool(outbox)
                 await outbox.write(connection)
         except Exception as error:
             # Whether it committed may be unclear. None of these is POSTed; `Left` closes those that are there.
-            self.flying.difference_update(intent.key for intent in intents)
+            self.flying.difference_update(intent.key for intent in taken.intents)
             if not retriable(error):
                 raise
             log.warning("intents_not_taken", error=repr(error))
@@ -133,10 +136,10 @@ class Intents:
             return 0
         if wrote:
             self._relay.set()
-            self._count(taken_at, taken - len(intents))
-        for intent in intents:
+            self._count(taken_at, taken.suppressed)
+        for intent in taken.intents:
             self._let_go(_Flight(intent, taken_at))
-        return taken
+        return taken.messages
 
     def _count(self, taken_at: float, suppressed: int) -> None:
         INTENT.observe(time.monotonic() - taken_at)

@@ -9,10 +9,12 @@ import structlog
 from kernel.database import Connection, Pool
 from kernel.errors import retriable
 from kernel.outbox import Outbox
+from kernel.vault import Vault
 
 from dispatcher.app_batcher import Batcher
 from dispatcher.store import q
 from dispatcher.store_attempts import Key, Proof, settle
+from dispatcher.store_callbacks import seal_forms
 
 log = structlog.get_logger()
 
@@ -35,8 +37,8 @@ class Callback:
 class Outcomes:
     """Settles evidence in micro-batches, one transaction each."""
 
-    def __init__(self, pool: Pool, relay: asyncio.Event) -> None:
-        self._pool, self._relay = pool, relay
+    def __init__(self, pool: Pool, vault: Vault, relay: asyncio.Event) -> None:
+        self._pool, self._vault, self._relay = pool, vault, relay
         self._proofs = Batcher[Proof]("outcomes", self.settle, OUTCOME_LINGER_S, FOR_EVER_S)
         self._callbacks = Batcher[Callback]("callbacks", self._store, CALLBACK_LINGER_S, CALLBACK_PATIENCE_S)
 
@@ -59,6 +61,7 @@ class Outcomes:
             self._relay.set()
 
     async def _store(self, callbacks: Sequence[Callback]) -> None:
+        forms = await seal_forms(self._vault, [callback.form for callback in callbacks])
         async with self._pool.acquire() as connection, connection.transaction():
             fates = await _interpreted(connection, callbacks)
             await connection.execute(
@@ -66,7 +69,7 @@ class Outcomes:
                 [callback.received_at for callback in callbacks],
                 [callback.key and callback.key[0] for callback in callbacks],
                 [callback.key and callback.key[1] for callback in callbacks],
-                [callback.form for callback in callbacks],
+                forms,
                 fates,
             )
         self._relay.set()

@@ -17,10 +17,15 @@ class OptOut:
 
 @dataclass(frozen=True, slots=True)
 class Suppress:
-    """The person had opted out: nobody is texted."""
+    """The person had opted out, or was erased: nobody is texted."""
 
     reason: SuppressReason
-    opt_out: OptOut
+    opt_out: OptOut | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The person's key is not there, and nobody erased them: the vault is not the one it should be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +33,13 @@ class Clear:
     """The message may go."""
 
 
-def decide(opt_out: OptOut | None) -> Suppress | Clear:
-    """An opt-out in force suppresses, whatever its source."""
-    return Clear() if opt_out is None else Suppress(SuppressReason.OPTED_OUT, opt_out)
+def decide(opt_out: OptOut | None, *, erased: bool, readable: bool) -> Suppress | Hold | Clear:
+    """An opt-out in force suppresses, whatever its source; so does an erasure. What cannot be read waits."""
+    if opt_out is not None:
+        return Suppress(SuppressReason.OPTED_OUT, opt_out)
+    if erased:
+        return Suppress(SuppressReason.PERSON_ERASED)
+    return Clear() if readable else Hold()
 
 
 def opts_out(current: OptOutSource | None, source: OptOutSource) -> bool:

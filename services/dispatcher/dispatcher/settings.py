@@ -1,12 +1,12 @@
 """The dispatcher's settings, each an environment variable of the same name in capitals."""
 
-from kernel.settings import ServiceSettings
+from kernel.settings import VaultSettings
 from pydantic import Field, model_validator
 
 HTTP_URL = r"^https?://[^/]+.*[^/]$"
 
 
-class Settings(ServiceSettings):
+class Settings(VaultSettings):
     """What only the dispatcher needs: the carrier, how to be reached by it, how hard to press it."""
 
     dispatcher_port: int = Field(8001, gt=0, lt=65536)

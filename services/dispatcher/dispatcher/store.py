@@ -1,18 +1,14 @@
-"""Postgres: messages on their way in, and intents on their way out."""
+"""Postgres: the pool, and messages on their way in."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 
 import asyncpg
-from kernel.database import Connection, Pool, load_queries, session_settings
-from kernel.outbox import Outbox
+from kernel import database
+from kernel.database import Connection, Pool, load_queries
+from kernel.seal import key_id_of
 
-from dispatcher import clearance, turns
-from dispatcher.attempt import PROVIDER, SERVICE
+from dispatcher import turns
 from schemas import events as e
-from schemas.identity import event_id
-from schemas.reasons import OptOutSource
 
 SCHEMA = "dispatcher"
 # Every hot statement is a handful of index look-ups. A planner that meets our tables while they are small would rather
@@ -24,12 +20,7 @@ q = load_queries("dispatcher")
 
 async def open_pool(url: str, max_size: int = 8) -> Pool:
     """The service's pool; its sessions never read a table whole."""
-    pool = await asyncpg.create_pool(
-        url, min_size=1, max_size=max_size, timeout=10, command_timeout=60, max_inactive_connection_lifetime=300,
-        server_settings=session_settings(SCHEMA, **INDEXES_ONLY),
-    )  # fmt: skip
-    assert pool is not None
-    return pool
+    return await database.open_pool(url, SCHEMA, min_size=1, max_size=max_size, **INDEXES_ONLY)
 
 
 async def enqueue(connection: Connection, released: Sequence[e.MessageReleased]) -> None:
@@ -47,6 +38,7 @@ async def enqueue(connection: Connection, released: Sequence[e.MessageReleased])
         [m.number for m in messages],
         [m.text for m in messages],
         [m.sender for m in messages],
+        [key_id_of(m.number) for m in messages],
     )
     if rows:
         await _deal(connection, rows)
@@ -64,75 +56,3 @@ async def _deal(connection: Connection, rows: Sequence[asyncpg.Record]) -> None:
     )
     first = {row["campaign_id"]: row["first"] for row in dealt}
     await connection.execute(q.enqueue, [row["recipient_id"] for row in rows], turns.dealt(campaigns, first))
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """Licence for one POST, by the process that took it."""
-
-    recipient_id: str
-    attempt: int
-    number: str
-    text: str
-    sender: str
-
-    @property
-    def key(self) -> tuple[str, int]:
-        return self.recipient_id, self.attempt
-
-
-async def take_intents(
-    connection: Connection, limit: int, owner: int, at: datetime, outbox: Outbox
-) -> tuple[int, list[Intent]]:
-    """Takes up to `limit` messages off the queue: (how many, the intents); the others were suppressed.
-
-    Runs in the caller's transaction, which must commit before the first byte leaves.
-    """
-    await connection.fetch(q.lock_for_intents)
-    rows = await connection.fetch(q.take_intents, limit, at, owner)
-    intents = []
-    for row in rows:
-        match clearance.decide(_opt_out(row)):
-            case clearance.Suppress() as suppress:
-                outbox.add(_suppressed(row, suppress, at))
-            case clearance.Clear() if row["attempted"]:
-                outbox.add(_attempted(row, at))
-                intents.append(Intent(row["recipient_id"], row["attempt"], row["number"], row["text"], row["sender"]))
-    return len(rows), intents
-
-
-def _opt_out(row: asyncpg.Record) -> clearance.OptOut | None:
-    if row["source"] is None:
-        return None
-    return clearance.OptOut(OptOutSource(row["source"]), row["opted_out_at"], row["opt_out_event_id"])
-
-
-def _suppressed(row: asyncpg.Record, suppress: clearance.Suppress, at: datetime) -> e.MessageSuppressed:
-    return e.MessageSuppressed(
-        event_id=event_id(row["recipient_id"], "MessageSuppressed"),
-        account_id=row["account_id"],
-        campaign_id=row["campaign_id"],
-        recipient_id=row["recipient_id"],
-        person_id=row["person_id"],
-        occurred_at=at,
-        actor=SERVICE,
-        caused_by=row["released_by"],
-        reason=suppress.reason,
-        opted_out_at=suppress.opt_out.opted_out_at,
-        opt_out_event_id=suppress.opt_out.event_id,
-    )
-
-
-def _attempted(row: asyncpg.Record, at: datetime) -> e.SendAttempted:
-    return e.SendAttempted(
-        event_id=event_id(row["recipient_id"], "SendAttempted", row["attempt"]),
-        account_id=row["account_id"],
-        campaign_id=row["campaign_id"],
-        recipient_id=row["recipient_id"],
-        person_id=row["person_id"],
-        occurred_at=at,
-        actor=SERVICE,
-        caused_by=row["released_by"],
-        attempt=row["attempt"],
-        provider=PROVIDER,
-    )

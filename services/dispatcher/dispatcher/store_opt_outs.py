@@ -1,12 +1,14 @@
 """Postgres: who has opted out. Changes take a lock that intents share: each intent precedes a change or sees it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from kernel.database import Connection, Pool
+from kernel.database import Connection, Pool, acting_for
 from kernel.outbox import Outbox
+from kernel.seal import EVIDENCE, NUMBER, Key, unseal
+from kernel.vault import Vault
 
 from dispatcher import clearance
 from dispatcher.store import q
@@ -19,7 +21,7 @@ FIRST_ID = "00000000-0000-0000-0000-000000000000"
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """Someone says that a person opts out, or in again."""
+    """Someone says that a person opts out, or in again. `number` and `evidence` are sealed already."""
 
     opted_out: bool
     account_id: str
@@ -42,7 +44,7 @@ class _Standing:
 async def record(pool: Pool, words: Sequence[Word]) -> set[str]:
     """Puts the words in force, committed on return; answers the persons for whom that changed something."""
     outbox = Outbox()
-    async with pool.acquire() as connection, connection.transaction():
+    async with acting_for(pool, *{word.account_id for word in words}) as connection, connection.transaction():
         await connection.fetch(q.lock_for_opt_outs)
         changed = await change_opt_outs(connection, words, outbox)
         await outbox.write(connection)
@@ -108,12 +110,38 @@ async def _write(connection: Connection, rows: list[tuple[Word, _Standing, str]]
     )
 
 
-async def page(pool: Pool, account_id: str, after: str | None, limit: int) -> list[dict[str, Any]]:
-    """The account's opt-outs in force, in the order of person_id."""
-    return [dict(row) for row in await pool.fetch(q.list_opt_outs, account_id, after or FIRST_ID, limit)]
+async def page(pool: Pool, vault: Vault, account_id: str, after: str | None, limit: int) -> list[dict[str, Any]]:
+    """The account's opt-outs in force, in the order of person_id; `phone` is None for who was erased."""
+    async with acting_for(pool, account_id) as connection:
+        rows = await connection.fetch(q.list_opt_outs, account_id, after or FIRST_ID, limit)
+    keys = await vault.keys(row["person_id"] for row in rows)
+    return [_shown(row, keys) for row in rows]
 
 
-async def find(pool: Pool, account_id: str, person_id: str) -> dict[str, Any] | None:
-    """One person the account has known to opt out, now or once (`in_force`)."""
-    row = await pool.fetchrow(q.find_opt_out, account_id, person_id)
-    return None if row is None else dict(row)
+class Standing(NamedTuple):
+    """How a person stands with the account, now or once; `number` is sealed."""
+
+    number: str
+    in_force: bool
+    shown: dict[str, Any]
+
+
+async def find(pool: Pool, vault: Vault, account_id: str, person_id: str) -> Standing | None:
+    """One person the account has known to opt out, now or once."""
+    async with acting_for(pool, account_id) as connection:
+        row = await connection.fetchrow(q.find_opt_out, account_id, person_id)
+    if row is None:
+        return None
+    return Standing(row["number"], row["in_force"], _shown(row, await vault.keys([person_id])))
+
+
+def _shown(row: Any, keys: Mapping[str, Key]) -> dict[str, Any]:
+    key = keys.get(row["person_id"])
+    return {
+        "person_id": row["person_id"],
+        "phone": unseal(key, NUMBER, row["number"]),
+        "source": row["source"],
+        "reason": unseal(key, EVIDENCE, row["evidence"]),
+        "opted_out_at": row["changed_at"],
+        "opted_out_by": row["changed_by"],
+    }

@@ -1,16 +1,19 @@
 """Postgres: what people answer, and what follows from it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from kernel.database import Connection, Pool
+from kernel.database import Connection, Pool, acting_for
 from kernel.outbox import Outbox
+from kernel.seal import EVIDENCE, NUMBER, REPLY, Key, unseal
+from kernel.vault import Vault
 
 from dispatcher.attempt import PROVIDER
 from dispatcher.keywords import Verdict
 from dispatcher.store import q
+from dispatcher.store_callbacks import SERVICE_SUBJECT, service_key
 from dispatcher.store_opt_outs import Word, change_opt_outs
 from schemas import events as e
 from schemas.identity import person_id
@@ -41,7 +44,48 @@ async def _owners(connection: Connection, senders: Iterable[str]) -> dict[str, s
     return {row[0]: row[1] for row in await connection.fetch(q.owners_of_senders, list(senders))}
 
 
-async def receive(pool: Pool, replies: Sequence[Reply], secret: str) -> bool:
+class Sealed(NamedTuple):
+    """A reply as it is stored, and the person and account it is of, if that is known."""
+
+    account_id: str | None
+    person_id: str | None
+    number: str
+    body: str
+    evidence: str  # the body again, sealed as what it proves
+
+
+class Sealer:
+    """Seals replies: with their person's key, or with the service's while nobody knows whose sender they answered."""
+
+    def __init__(self, vault: Vault, secret: str) -> None:
+        self._vault, self._secret = vault, secret
+
+    async def seal(self, replies: Iterable[Reply], owners: Mapping[str, str]) -> dict[str, Sealed]:
+        """By carrier message id."""
+        replies = list(replies)
+        people = {r.carrier_message_id: self._person(r, owners) for r in replies}
+        accounts = {people[r.carrier_message_id]: owners[r.sender] for r in replies if r.sender in owners}
+        keys = await self._vault.keys_for(accounts) if accounts else {}
+        if len(accounts) < len(replies):
+            keys |= await service_key(self._vault)
+        return {r.carrier_message_id: _sealed(r, people[r.carrier_message_id], owners, keys) for r in replies}
+
+    def _person(self, reply: Reply, owners: Mapping[str, str]) -> str:
+        account_id = owners.get(reply.sender)
+        return person_id(self._secret, account_id, reply.number) if account_id else SERVICE_SUBJECT
+
+    async def open_parked(self, rows: Iterable[Any]) -> list[Reply]:
+        key = (await service_key(self._vault))[SERVICE_SUBJECT]
+        return [_parked(row, key) for row in rows]
+
+
+def _sealed(reply: Reply, subject: str, owners: Mapping[str, str], keys: Mapping[str, Key]) -> Sealed:
+    account_id, key = owners.get(reply.sender), keys[subject]
+    number, body, evidence = key.seal(NUMBER, reply.number), key.seal(REPLY, reply.body), key.seal(EVIDENCE, reply.body)
+    return Sealed(account_id, subject if account_id else None, number, body, evidence)
+
+
+async def receive(pool: Pool, sealer: Sealer, replies: Sequence[Reply]) -> bool:
     """Stores the replies and puts in force what they ask for, committed on return; each carrier id counts once.
 
     A reply to a number that nobody owns yet is parked, and counts when the number's campaign is read.
@@ -51,52 +95,52 @@ async def receive(pool: Pool, replies: Sequence[Reply], secret: str) -> bool:
     async with pool.acquire() as connection, connection.transaction():
         await connection.fetch(q.lock_for_opt_outs)
         owners = await _owners(connection, {reply.sender for reply in replies})
-        new = await _insert(connection, replies, owners, secret)
-        await _obey(connection, [reply for reply in new if reply.sender in owners], owners, secret, outbox)
+        unique = {reply.carrier_message_id: reply for reply in reversed(replies)}
+        sealed = await sealer.seal(unique.values(), owners)
+        new = await _insert(connection, unique, sealed)
+        await _obey(connection, new, sealed, outbox)
         wrote = bool(outbox)
         await outbox.write(connection)
     return wrote
 
 
-async def _insert(connection: Connection, replies: Sequence[Reply], owners: dict[str, str], secret: str) -> list[Reply]:
-    unique = {reply.carrier_message_id: reply for reply in reversed(replies)}
-    ordered = [unique[key] for key in sorted(unique)]
+async def _insert(connection: Connection, unique: Mapping[str, Reply], sealed: Mapping[str, Sealed]) -> list[Reply]:
+    ordered = [(unique[id_], sealed[id_]) for id_ in sorted(unique)]
     rows = await connection.fetch(
         q.insert_replies,
-        [r.carrier_message_id for r in ordered],
-        [owners.get(r.sender) for r in ordered],
-        [person_id(secret, owners[r.sender], r.number) if r.sender in owners else None for r in ordered],
-        [r.number for r in ordered],
-        [r.sender for r in ordered],
-        [r.body for r in ordered],
-        [r.verdict for r in ordered],
-        [r.received_at for r in ordered],
+        [reply.carrier_message_id for reply, _ in ordered],
+        [said.account_id for _, said in ordered],
+        [said.person_id for _, said in ordered],
+        [said.number for _, said in ordered],
+        [reply.sender for reply, _ in ordered],
+        [said.body for _, said in ordered],
+        [reply.verdict for reply, _ in ordered],
+        [reply.received_at for reply, _ in ordered],
     )
-    inserted = {row[0] for row in rows}
-    new = [reply for reply in unique.values() if reply.carrier_message_id in inserted]
+    new = [unique[row[0]] for row in rows]
     return sorted(new, key=lambda reply: reply.received_at)
 
 
-async def _obey(
-    connection: Connection, replies: Sequence[Reply], owners: dict[str, str], secret: str, outbox: Outbox
-) -> None:
+async def _obey(connection: Connection, replies: Iterable[Reply], sealed: Mapping[str, Sealed], outbox: Outbox) -> None:
     words = [
-        _word(reply, owners[reply.sender], secret)
+        word
         for reply in replies
-        if reply.verdict in (Verdict.STOP, Verdict.START)
+        if reply.verdict in (Verdict.STOP, Verdict.START) and (word := _word(reply, sealed[reply.carrier_message_id]))
     ]
     if words:
         await change_opt_outs(connection, words, outbox)
 
 
-def _word(reply: Reply, account_id: str, secret: str) -> Word:
+def _word(reply: Reply, said: Sealed) -> Word | None:
+    if said.account_id is None or said.person_id is None:
+        return None  # parked: it counts once the account is known
     return Word(
         opted_out=reply.verdict == Verdict.STOP,
-        account_id=account_id,
-        person_id=person_id(secret, account_id, reply.number),
-        number=reply.number,
+        account_id=said.account_id,
+        person_id=said.person_id,
+        number=said.number,
         source=OptOutSource.REPLY,
-        evidence=reply.body,
+        evidence=said.evidence,
         actor=PROVIDER,
         caused_by=None,
         at=reply.received_at,
@@ -104,7 +148,7 @@ def _word(reply: Reply, account_id: str, secret: str) -> Word:
 
 
 async def learn_senders(
-    connection: Connection, created: Sequence[e.CampaignCreated], secret: str, outbox: Outbox
+    connection: Connection, sealer: Sealer, created: Sequence[e.CampaignCreated], outbox: Outbox
 ) -> None:
     """Whose the campaigns' numbers are; replies that were parked for them count now, in the order they came."""
     owners = {event.sender: event.account_id for event in reversed(created)}
@@ -112,21 +156,45 @@ async def learn_senders(
     await connection.fetch(q.lock_for_opt_outs)
     await connection.execute(q.insert_senders, numbers, [owners[number] for number in numbers])
     owners = await _owners(connection, numbers)
-    parked = [_parked(row) for row in await connection.fetch(q.parked_replies, numbers)]
-    if parked:
-        accounts = [owners[reply.sender] for reply in parked]
-        people = [person_id(secret, owners[reply.sender], reply.number) for reply in parked]
-        await connection.execute(q.claim_replies, [r.carrier_message_id for r in parked], accounts, people)
-        await _obey(connection, parked, owners, secret, outbox)
+    rows = await connection.fetch(q.parked_replies, numbers)
+    if rows:
+        parked = await sealer.open_parked(rows)
+        sealed = await sealer.seal(parked, owners)
+        said = [sealed[reply.carrier_message_id] for reply in parked]
+        await connection.execute(
+            q.claim_replies,
+            [reply.carrier_message_id for reply in parked],
+            [one.account_id for one in said],
+            [one.person_id for one in said],
+            [one.number for one in said],
+            [one.body for one in said],
+        )
+        await _obey(connection, parked, sealed, outbox)
 
 
-def _parked(row: Any) -> Reply:
-    return Reply(
-        row["carrier_message_id"], row["number"], row["sender"], row["body"], Verdict(row["verdict"]),
-        row["received_at"],
-    )  # fmt: skip
+def _parked(row: Any, key: Key) -> Reply:
+    number, body = unseal(key, NUMBER, row["number"]), unseal(key, REPLY, row["body"])
+    assert number is not None and body is not None, "the service's key is never destroyed"
+    verdict = Verdict(row["verdict"])
+    return Reply(row["carrier_message_id"], number, row["sender"], body, verdict, row["received_at"])
 
 
-async def page(pool: Pool, account_id: str, before: int | None, limit: int) -> list[dict[str, Any]]:
-    """The account's replies, the newest first, each with its `seq`."""
-    return [dict(row) for row in await pool.fetch(q.list_replies, account_id, before or LAST_SEQ, limit)]
+async def page(pool: Pool, vault: Vault, account_id: str, before: int | None, limit: int) -> list[dict[str, Any]]:
+    """The account's replies, the newest first, each with its `seq`; `phone` and `body` are None for who was erased."""
+    async with acting_for(pool, account_id) as connection:
+        rows = await connection.fetch(q.list_replies, account_id, before or LAST_SEQ, limit)
+    keys = await vault.keys(row["person_id"] for row in rows)
+    return [{"seq": row["seq"], **shown(row, keys.get(row["person_id"]))} for row in rows]
+
+
+def shown(row: Any, key: Key | None) -> dict[str, Any]:
+    """A stored reply as people read it."""
+    return {
+        "carrier_message_id": row["carrier_message_id"],
+        "person_id": row["person_id"],
+        "phone": unseal(key, NUMBER, row["number"]),
+        "sender": row["sender"],
+        "body": unseal(key, REPLY, row["body"]),
+        "verdict": row["verdict"],
+        "received_at": row["received_at"],
+    }

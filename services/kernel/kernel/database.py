@@ -1,6 +1,8 @@
-"""Postgres: one schema and one role per service, migrations, statements by name."""
+"""Postgres: one schema and two roles per service (its own, its API's), migrations, statements by name."""
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib import resources
 from typing import Any
 
@@ -30,7 +32,16 @@ async def connect(url: str, schema: str, **overrides: str) -> asyncpg.Connection
     )
 
 
-async def open_pool(url: str, schema: str, min_size: int = 1, max_size: int = 8) -> Pool:
+class _Session(asyncpg.Connection):
+    """Goes back to the pool as the service itself: asyncpg's RESET ALL leaves the role as it is."""
+
+    __slots__ = ()
+
+    def get_reset_query(self) -> str:
+        return f"RESET ROLE;\n{super().get_reset_query()}"
+
+
+async def open_pool(url: str, schema: str, min_size: int = 1, max_size: int = 8, **overrides: str) -> Pool:
     """The service's pool. `migrate` must have run once, for it makes the role and the schema."""
     pool = await asyncpg.create_pool(
         url,
@@ -39,10 +50,29 @@ async def open_pool(url: str, schema: str, min_size: int = 1, max_size: int = 8)
         timeout=10,
         command_timeout=60,
         max_inactive_connection_lifetime=300,
-        server_settings=session_settings(schema),
+        connection_class=_Session,
+        server_settings=session_settings(schema, **overrides),
     )
     assert pool is not None
     return pool
+
+
+# One round trip. Of the session, not of a transaction, so that a single SELECT needs none. Without a schema there is no
+# such role: `||` would make it null, which Postgres takes for the session's own.
+_ACT = (
+    "SELECT set_config('role', format('%s_api', current_schema()), false), set_config('handsent.accounts', $1, false)"
+)
+
+
+@asynccontextmanager
+async def acting_for(pool: Pool, *account_ids: str) -> AsyncIterator[Connection]:
+    """A connection of `open_pool`'s that acts for these accounts: Postgres itself keeps the rows of all others from it.
+
+    Everything a person asks for goes this way. The walls are in each service's `0003_walls.sql`.
+    """
+    async with pool.acquire() as connection:
+        await connection.execute(_ACT, ",".join(account_ids))
+        yield connection
 
 
 async def migrate(url: str, schema: str, package: str) -> None:
@@ -53,28 +83,43 @@ async def migrate(url: str, schema: str, package: str) -> None:
     connection = await asyncpg.connect(url, timeout=10)
     try:
         async with connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('handsent.migrate', 0))")
-            await _ensure_role_and_schema(connection, schema)
+            await begin_migration(connection, schema)
+            await _ensure_api_role(connection, schema)
             await connection.execute(f'SET LOCAL ROLE "{schema}"; SET LOCAL search_path TO "{schema}"')
-            await connection.execute(_text("kernel", "sql/kernel.sql"))
-            await connection.execute(
-                "CREATE TABLE IF NOT EXISTS migrations (name text PRIMARY KEY, applied_at timestamptz DEFAULT now())"
-            )
+            await connection.execute(f'GRANT USAGE ON SCHEMA "{schema}" TO "{schema}_api"')
+            await connection.execute(sql_text("kernel", "sql/kernel.sql"))
             done = {row["name"] for row in await connection.fetch("SELECT name FROM migrations")}
             for name in sorted(_migrations(package) - done):
-                await connection.execute(_text(package, f"sql/migrations/{name}"))
+                await connection.execute(sql_text(package, f"sql/migrations/{name}"))
                 await connection.execute("INSERT INTO migrations (name) VALUES ($1)", name)
     finally:
         await connection.close()
 
 
-async def _ensure_role_and_schema(connection: asyncpg.Connection, schema: str) -> None:
-    if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", schema):
-        await connection.execute(f'CREATE ROLE "{schema}" NOLOGIN')
-    if not await connection.fetchval("SELECT pg_has_role($1, 'MEMBER')", schema):
-        await connection.execute(f'GRANT "{schema}" TO CURRENT_USER')
+async def begin_migration(connection: asyncpg.Connection, schema: str) -> None:
+    """Waits for other migrations to finish; then there are the role and the schema."""
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('handsent.migrate', 0))")
+    await ensure_role(connection, schema)
     if not await connection.fetchval("SELECT 1 FROM pg_namespace WHERE nspname = $1", schema):
         await connection.execute(f'CREATE SCHEMA "{schema}" AUTHORIZATION "{schema}"')
+
+
+async def ensure_role(connection: asyncpg.Connection, role: str) -> None:
+    """A role that owns and may do, but not sign in; the login may become it."""
+    if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
+        # A login that makes a role is a member of it from Postgres 16 on, but one that may not become it.
+        await connection.execute(f'CREATE ROLE "{role}" NOLOGIN; GRANT "{role}" TO CURRENT_USER')
+    if not await connection.fetchval("SELECT pg_has_role($1, 'MEMBER')", role):
+        await connection.execute(f'GRANT "{role}" TO CURRENT_USER')
+
+
+async def _ensure_api_role(connection: asyncpg.Connection, schema: str) -> None:
+    """The role that acts for people: it owns nothing, so the walls bind it. Whoever may be the schema's may be it."""
+    api = f"{schema}_api"
+    if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", api):
+        await connection.execute(f'CREATE ROLE "{api}" NOLOGIN')
+    if not await connection.fetchval("SELECT pg_has_role($1::name, $2::name, 'MEMBER')", schema, api):
+        await connection.execute(f'GRANT "{api}" TO "{schema}"')
 
 
 def _migrations(package: str) -> set[str]:
@@ -82,7 +127,8 @@ def _migrations(package: str) -> set[str]:
     return {entry.name for entry in folder.iterdir() if entry.name.endswith(".sql")} if folder.is_dir() else set()
 
 
-def _text(package: str, path: str) -> str:
+def sql_text(package: str, path: str) -> str:
+    """What `<package>/<path>` says."""
     return resources.files(package).joinpath(path).read_text()
 
 
@@ -102,7 +148,7 @@ class Queries:
 
 def load_queries(package: str, file: str = "queries.sql") -> Queries:
     """The named statements of `<package>/sql/<file>`."""
-    return Queries(_text(package, f"sql/{file}"))
+    return Queries(sql_text(package, f"sql/{file}"))
 
 
 Row = asyncpg.Record | dict[str, Any]

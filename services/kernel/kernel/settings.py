@@ -54,6 +54,30 @@ class ServiceSettings(BaseSettings):
         return init_settings, env_settings, _SecretFiles(settings_cls)
 
 
+class VaultSettings(ServiceSettings):
+    """What a service needs that seals or opens what is a person's."""
+
+    vault_database_url: str = Field("", pattern=r"^$|^postgres(ql)?://", repr=False)
+    vault_key: str = Field(min_length=32, repr=False)
+    vault_keys_old: str = Field("", repr=False)
+
+    @property
+    def vault_url(self) -> str:
+        return self.vault_database_url or self.database_url
+
+    @property
+    def vault_keys(self) -> list[str]:
+        """The one that wraps new keys first, then those that still open old ones."""
+        return [self.vault_key, *(key.strip() for key in self.vault_keys_old.split(",") if key.strip())]
+
+    @field_validator("vault_keys_old")
+    @classmethod
+    def _long_enough(cls, keys: str) -> str:
+        if any(len(key.strip()) < 32 for key in keys.split(",") if key.strip()):
+            raise ValueError("each former vault key has at least 32 characters")
+        return keys
+
+
 Settings = TypeVar("Settings", bound=BaseSettings)
 
 

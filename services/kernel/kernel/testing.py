@@ -16,6 +16,7 @@ ACCOUNT = uuid5(HANDSENT, "account of tests")
 CAMPAIGN = uuid5(HANDSENT, "campaign of tests")
 USER = uuid5(HANDSENT, "user of tests")
 SENDER = "+18445550100"
+VAULT_KEY = "a vault key for tests that is long enough"
 PATIENCE_S = 20.0
 
 

@@ -25,6 +25,7 @@ class User(NamedTuple):
     user_id: str
     role: Role
     name: str
+    token_id: str = ""
 
 
 class BadToken(ValueError):
@@ -49,6 +50,12 @@ def verify(key: str, token: str) -> User:
     """The user of a token. Raises BadToken. Remembered: a page of presses brings the same one."""
     try:
         claims = jwt.decode(token, key, algorithms=[ALGORITHM], issuer=ISSUER, options={"require": ["sub", "jti"]})
-        return User(str(claims["account"]), str(claims["sub"]), Role(claims["role"]), str(claims.get("name", "")))
+        return User(
+            str(claims["account"]),
+            str(claims["sub"]),
+            Role(claims["role"]),
+            str(claims.get("name", "")),
+            str(claims["jti"]),
+        )
     except (jwt.PyJWTError, KeyError, ValueError) as error:
         raise BadToken(type(error).__name__) from None

@@ -5,6 +5,7 @@ import asyncio
 from kernel import database, health, log, runner
 from kernel.consumer import consume
 from kernel.settings import load
+from kernel.vault import open_vault
 
 from projections import api
 from projections.api_stream import Feeds
@@ -20,11 +21,12 @@ async def main(stop: runner.Stop) -> None:
     log.configure(SERVICE, settings.log_level)
     await database.migrate(settings.database_url, SERVICE, SERVICE)
     pool = await database.open_pool(settings.database_url, SERVICE, max_size=12)
+    vault = await open_vault(settings.vault_url, SERVICE, settings.vault_keys)
     inputs = await health.bind_inputs(pool, settings.kafka_bootstrap, TOPICS)
     batches = PacedLoop(pool, handle, asyncio.Event())
     feeds, events = Feeds(pool), EventLog(settings.kafka_bootstrap)
     probes = health.Health(pool, inputs, settings.kafka_bootstrap)
-    web = api.build(pool, feeds, events, settings.token_key, probes.ready, probes.status)
+    web = api.build(pool, vault, feeds, events, settings.token_key, probes.ready, probes.status)
     await runner.together(
         stop,
         runner.serve(web, settings.bind_host, settings.projections_port),
@@ -33,6 +35,7 @@ async def main(stop: runner.Stop) -> None:
     )
     await events.stop()
     await probes.close()
+    await vault.close()
     await pool.close()
 
 

@@ -9,6 +9,8 @@ from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from kernel.database import Pool
 from kernel.openapi import takes, text
+from kernel.tokens import Role
+from kernel.vault import Vault
 from kernel.web import EVERYBODY, Guarded, Probe, Problem, create_api, json_response, needs, read_json, user_of
 
 from projections import api_answers as answers
@@ -34,9 +36,9 @@ Limit = Annotated[int, Query(ge=1, le=MOST)]
 class Reading:
     """The questions, answered from the read models."""
 
-    def __init__(self, pool: Pool, feeds: Feeds, log: EventLog) -> None:
-        self._pool, self._feeds, self._log = pool, feeds, log
-        self._reports = Reports(pool)
+    def __init__(self, pool: Pool, vault: Vault, feeds: Feeds, log: EventLog) -> None:
+        self._pool, self._vault, self._feeds, self._log = pool, vault, feeds, log
+        self._reports = Reports(pool, vault)
 
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/api/v1/campaigns/{campaign_id}", route_class=Guarded)
@@ -58,16 +60,37 @@ class Reading:
                              response_model=answers.States)  # fmt: skip
         return router
 
+    def persons(self) -> APIRouter:
+        router = APIRouter(prefix="/api/v1/persons", route_class=Guarded)
+        router.add_api_route(
+            "/{person_id}",
+            self.person,
+            tags=["persons"],
+            openapi_extra=needs(Role.MANAGER),
+            response_model=answers.OfPerson,
+        )
+        return router
+
+    async def person(self, person_id: UUID, request: Request) -> Response:
+        """What is held here of a person: what they are in each campaign, as the report says it."""
+        account_id = user_of(request).account_id
+        found = await store_reads.recipients_of_person(self._pool, self._vault, person_id, account_id)
+        if not found:
+            raise Problem(404, "not_found", "There is no such person.")
+        return json_response({"person_id": str(person_id), "recipients": found})
+
     async def progress(self, campaign_id: UUID, request: Request) -> Response:
         """The figures, and the offsets of the topics they stand at."""
-        await self._campaign(campaign_id, request)
-        found = await store_reads.progress(self._pool, [str(campaign_id)])
-        return Response(found[str(campaign_id)].body, media_type="application/json")
+        key = (await self._campaign(campaign_id, request)).key
+        found = await store_reads.progress(self._pool, [key])
+        if key not in found:
+            raise _no_campaign()
+        return Response(found[key].body, media_type="application/json")
 
     async def stream(self, campaign_id: UUID, request: Request) -> Response:
         """The figures as server-sent events, now and whenever they change. `Last-Event-ID` resumes."""
-        await self._campaign(campaign_id, request)
-        events = self._feeds.listen(str(campaign_id), request.headers.get("last-event-id"))
+        campaign = await self._campaign(campaign_id, request)
+        events = self._feeds.listen(campaign.key, request.headers.get("last-event-id"))
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
@@ -76,7 +99,7 @@ class Reading:
         campaign = await self._campaign(campaign_id, request)
         name = file_name(campaign.name, str(campaign_id))
         headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
-        rows = self._reports.stream(campaign_id)
+        rows = self._reports.stream(campaign)
         return StreamingResponse(rows, media_type="text/csv; charset=utf-8", headers=headers)
 
     async def recipients(
@@ -94,36 +117,37 @@ class Reading:
             raise Problem(422, "bad_state", f"state is one of {', '.join([*State, *SUMS])}.")
         cursor = _cursor(after) if after is not None else START
         reason = reason.replace("\0", "") if reason is not None else None  # Postgres knows no NUL, nor does a reason
-        await self._campaign(campaign_id, request)
-        rows, following = await store_reads.page(self._pool, campaign_id, cursor, states, reason, limit)
+        campaign = await self._campaign(campaign_id, request)
+        rows, following = await store_reads.page(self._pool, self._vault, campaign, cursor, states, reason, limit)
         more = {"next": f"{following.position}.{following.recipient_id}"} if following else {}
         return json_response({"recipients": rows, **more})
 
     async def recipient(self, campaign_id: UUID, recipient_id: UUID, request: Request) -> Response:
         """One recipient: the report's columns and the list's own."""
-        await self._campaign(campaign_id, request)
-        found = await store_reads.recipient(self._pool, campaign_id, recipient_id)
+        campaign = await self._campaign(campaign_id, request)
+        found = await store_reads.recipient(self._pool, self._vault, campaign, recipient_id)
         if found is None:
             raise _no_recipient()
         return json_response(found)
 
     async def timeline(self, campaign_id: UUID, recipient_id: UUID, request: Request) -> Response:
         """Every event that concerns the recipient, read back from the log, in the order it happened."""
-        await self._campaign(campaign_id, request)
-        places = await store_reads.places(self._pool, campaign_id, recipient_id)
-        if places is None:
+        campaign = await self._campaign(campaign_id, request)
+        found = await store_reads.places(self._pool, campaign, recipient_id)
+        if found is None:
             raise _no_recipient()
+        keys = await self._vault.keys([found.person_id, str(campaign_id)])
         try:
-            events = await self._log.read(places)
+            events = await self._log.read(found.places)
         except LogUnavailable:
             raise Problem(503, "log_unavailable", "The log of events does not answer at the moment.") from None
-        return json_response({"recipient_id": str(recipient_id), "events": facts(events)})
+        return json_response({"recipient_id": str(recipient_id), "events": facts(events, keys)})
 
     async def states(self, campaign_id: UUID, request: Request) -> Response:
         """Today's states of up to 500 recipients: `{recipient_ids}` -> `{states}`, without those not known here."""
         recipient_ids = _recipient_ids((await read_json(request)).get("recipient_ids"))
-        await self._campaign(campaign_id, request)
-        return json_response({"states": await store_reads.states(self._pool, campaign_id, recipient_ids)})
+        campaign = await self._campaign(campaign_id, request)
+        return json_response({"states": await store_reads.states(self._pool, campaign, recipient_ids)})
 
     async def _campaign(self, campaign_id: UUID, request: Request) -> Campaign:
         """The campaign, if it is the caller's account's. Raises Problem 404."""
@@ -131,9 +155,13 @@ class Reading:
         deadline = asyncio.get_running_loop().time() + NEWS_PATIENCE_S
         while (found := await store_reads.campaign(self._pool, campaign_id, account_id)) is None:
             if asyncio.get_running_loop().time() >= deadline:
-                raise Problem(404, "not_found", "There is no such campaign.")
+                raise _no_campaign()
             await asyncio.sleep(NEWS_POLL_S)
         return found
+
+
+def _no_campaign() -> Problem:
+    return Problem(404, "not_found", "There is no such campaign.")
 
 
 def _no_recipient() -> Problem:
@@ -166,8 +194,12 @@ def _recipient_ids(given: object) -> list[UUID]:
         raise Problem(422, "invalid", "recipient_ids must be a list of ids.") from None
 
 
-def build(pool: Pool, feeds: Feeds, log: EventLog, token_key: str, ready: Probe, status: Probe) -> FastAPI:
+def build(
+    pool: Pool, vault: Vault, feeds: Feeds, log: EventLog, token_key: str, ready: Probe, status: Probe
+) -> FastAPI:
     """The service's HTTP side."""
     api = create_api("Handsent projections", token_key, ready, status)
-    api.include_router(Reading(pool, feeds, log).router())
+    reading = Reading(pool, vault, feeds, log)
+    api.include_router(reading.router())
+    api.include_router(reading.persons())
     return api

@@ -1,7 +1,7 @@
 """What projections answers, for its OpenAPI document. The answers themselves go out as rows become JSON."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -62,6 +62,13 @@ class Recipient(BaseModel):
 class RecipientPage(BaseModel):
     recipients: list[Recipient]
     next: str | None = None
+
+
+class OfPerson(BaseModel):
+    """What a person is in each campaign."""
+
+    person_id: str
+    recipients: list[dict[str, Any]]
 
 
 class Fact(BaseModel):

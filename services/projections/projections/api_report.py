@@ -1,56 +1,25 @@
-"""The recipient report as it is made: Postgres writes, the client reads, and nothing piles up in between."""
+"""The recipient report as it is made: a piece is read, opened and written when the reader has taken the one before."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
-from uuid import UUID
 
-from kernel.database import Pool
+from kernel.database import Pool, acting_for
+from kernel.vault import Vault
 
-from projections.store_reads import write_report
+from projections.store_reads import Campaign, report
 
-QUEUED_CHUNKS = 8
-CHUNK_BYTES = 64 * 1024
 AT_ONCE = 3  # of the pool's connections: Progress must not wait for downloads
 
 
 class Reports:
     """Streams reports, a few at a time."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, pool: Pool, vault: Vault) -> None:
+        self._pool, self._vault = pool, vault
         self._slots = asyncio.Semaphore(AT_ONCE)
 
-    async def stream(self, campaign_id: UUID) -> AsyncIterator[bytes]:
+    async def stream(self, campaign: Campaign) -> AsyncIterator[bytes]:
         """The report in chunks. A failure half-way breaks the stream off: a short report must not look whole."""
-        async with self._slots:
-            chunks: asyncio.Queue[bytes] = asyncio.Queue(QUEUED_CHUNKS)
-            writer = asyncio.create_task(self._write(campaign_id, chunks))
-            try:
-                while chunk := await chunks.get():
-                    yield chunk
-                await writer
-            finally:
-                writer.cancel()
-                with suppress(asyncio.CancelledError):
-                    await writer
-
-    async def _write(self, campaign_id: UUID, chunks: asyncio.Queue[bytes]) -> None:
-        """Ends what it puts with an empty chunk, unless nobody takes chunks any more."""
-        buffer = bytearray()
-
-        async def write(data: bytes) -> None:
-            buffer.extend(data)
-            if len(buffer) >= CHUNK_BYTES:
-                await chunks.put(bytes(buffer))
-                buffer.clear()
-
-        try:
-            async with self._pool.acquire() as connection:
-                await write_report(connection, campaign_id, write)
-            if buffer:
-                await chunks.put(bytes(buffer))
-        except Exception:
-            await chunks.put(b"")
-            raise
-        await chunks.put(b"")
+        async with self._slots, acting_for(self._pool, campaign.account_id) as connection:
+            async for chunk in report(connection, self._vault, campaign.campaign_id):
+                yield chunk

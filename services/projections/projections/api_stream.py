@@ -8,7 +8,7 @@ from kernel.database import Pool
 from kernel.errors import retriable
 
 from projections import store_reads
-from projections.store_reads import Progress
+from projections.store_reads import Key, Progress
 
 log = structlog.get_logger()
 
@@ -35,11 +35,15 @@ class _Feed:
 
 
 class Feeds:
-    """The campaigns somebody listens to. `run` asks for all of them at once; without listeners it asks nothing."""
+    """The campaigns somebody listens to. `run` asks for all of them at once; without listeners it asks nothing.
+
+    The question acts for the accounts of all listeners, so each feed is of a campaign *and* an account: what is found
+    goes to those alone whose it is.
+    """
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._feeds: dict[str, _Feed] = {}
+        self._feeds: dict[Key, _Feed] = {}
         self._wanted = asyncio.Event()
         self._closed = False
 
@@ -58,22 +62,22 @@ class Feeds:
     async def _tick(self) -> None:
         try:
             versions = await store_reads.versions(self._pool, self._feeds)
-            newer = [id_ for id_, version in versions.items() if self._stale(id_, version)]
-            for id_, progress in (await store_reads.progress(self._pool, newer) if newer else {}).items():
-                if id_ in self._feeds:
-                    self._feeds[id_].put(progress)
+            newer = [key for key, version in versions.items() if self._stale(key, version)]
+            for key, progress in (await store_reads.progress(self._pool, newer) if newer else {}).items():
+                if key in self._feeds:
+                    self._feeds[key].put(progress)
         except Exception as error:
             if not retriable(error):
                 raise
             log.warning("feed_retried", error=repr(error))
 
-    def _stale(self, campaign_id: str, version: int) -> bool:
-        feed = self._feeds.get(campaign_id)
+    def _stale(self, key: Key, version: int) -> bool:
+        feed = self._feeds.get(key)
         return feed is not None and (feed.latest is None or feed.latest.version != version)
 
-    async def listen(self, campaign_id: str, last_event_id: str | None) -> AsyncIterator[bytes]:
+    async def listen(self, key: Key, last_event_id: str | None) -> AsyncIterator[bytes]:
         """Server-sent events: the figures at once, unless the listener has them; then whenever they change."""
-        feed = self._feeds.setdefault(campaign_id, _Feed())
+        feed = self._feeds.setdefault(key, _Feed())
         feed.listeners += 1
         self._wanted.set()
         try:
@@ -87,8 +91,8 @@ class Feeds:
                     yield b": still here\n\n"
         finally:
             feed.listeners -= 1
-            if not feed.listeners and self._feeds.get(campaign_id) is feed:
-                del self._feeds[campaign_id]
+            if not feed.listeners and self._feeds.get(key) is feed:
+                del self._feeds[key]
                 if not self._feeds:
                     self._wanted.clear()
 

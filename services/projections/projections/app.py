@@ -104,6 +104,8 @@ async def _fold_others(connection: Connection, batch: list[Received]) -> None:
         await store.end_campaigns(connection, ended)
     if opted_out or opted_in:
         await store.record_opt_outs(connection, [*opted_out.values(), *opted_in.values()])
+    if erased := _first(batch, e.PersonErased, "event_id"):
+        await store.record_erasures(connection, erased.values())
 
 
 def _first(batch: list[Received], kind: type[Found], key: str) -> dict[str, tuple[Found, bytes]]:

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from projections.columns import column_of
 from schemas import events as e
 from schemas.events import Event
 
@@ -35,9 +34,8 @@ class Listed(NamedTuple):
     """The recipient's place in the list. The rest is None when read back: it never changes."""
 
     position: int
-    first_name: str | None = None
-    last_name: str | None = None
-    columns: str | None = None  # JSON
+    columns: str | None = None  # the list's headers, a JSON array
+    cells: str | None = None  # what stands under them, a JSON array, sealed
 
 
 class Pressed(NamedTuple):
@@ -168,19 +166,19 @@ def storable(text: str) -> str:
     return text.replace("\x00", "")
 
 
+def storable_json(texts: Iterable[str]) -> str:
+    return orjson.dumps([storable(text) for text in texts]).decode()
+
+
 # --- one fold per event ----------------------------------------------------------------------------------
 
 
 def _added(row: Row, event: e.RecipientAdded) -> Row:
     if row.listed:
         return row
-    columns = event.columns
-    text = orjson.dumps(columns).decode()
-    if "\\u0000" in text:
-        columns = {storable(name): storable(cell) for name, cell in columns.items()}
-        text = orjson.dumps(columns).decode()
-    first, last = _name_columns(tuple(columns))
-    listed = Listed(event.position, columns.get(first, ""), columns.get(last, ""), text)
+    # Before cells were sealed they stood in `columns`.
+    cells = event.cells or storable_json(event.columns.values())
+    listed = Listed(event.position, _headers(tuple(event.columns)), cells)
     return row._replace(listed=listed, number=event.number)
 
 
@@ -288,6 +286,6 @@ def _strength(receipt: Receipt) -> tuple[bool, int, int]:
 
 
 @lru_cache(maxsize=1024)
-def _name_columns(columns: tuple[str, ...]) -> tuple[str, str]:
-    """The columns that hold first and last name; "" where a list has none."""
-    return column_of("first_name", columns), column_of("last_name", columns)
+def _headers(names: tuple[str, ...]) -> str:
+    """The headers of a list: the same text for all of its rows."""
+    return storable_json(names)

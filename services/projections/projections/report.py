@@ -1,11 +1,11 @@
 """The recipient report: its columns, its words, and what a cell may not begin with."""
 
 import csv
-import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from projections.columns import column_of
+from projections.people import Person
 from projections.progress import State
 
 COLUMNS = (
@@ -45,6 +45,7 @@ class Words(NamedTuple):
 _CALL = "Try to reach this person in another way."
 _REMOVE = "Remove this number from the list."
 _OPTED_OUT = "Do not text this person again unless they write START."
+_ERASED = "Nothing to do: who it was is not known any more."
 _LATER = "Nothing to do: it goes out as soon as it can."
 _ANOTHER = "Try again later in another campaign."
 _LOOK_UP = "Look it up at the carrier and record what is found; it is never sent again by itself."
@@ -52,6 +53,7 @@ _LOOK_UP = "Look it up at the carrier and record what is found; it is never sent
 WORDS: dict[State, dict[str, tuple[str, str]]] = {
     State.SUPPRESSED: {
         "opted_out": ("The person had opted out, so nothing was sent.", _OPTED_OUT),
+        "person_erased": ("The person's data was erased on request, so nothing was sent.", _ERASED),
         "unknown": ("Nothing was sent, for a reason this version does not know.", _CALL),
     },
     State.DROPPED: {
@@ -117,7 +119,7 @@ def words(state: str, reason_code: str | None) -> Words:
 
 
 def guarded(cell: str) -> str:
-    """The cell as a spreadsheet may open it; the SQL function `cell` is the same rule."""
+    """The cell as a spreadsheet may open it."""
     return f"'{cell}" if cell and cell[0] in RISKY else cell
 
 
@@ -128,11 +130,56 @@ def own_columns(names: Iterable[str]) -> list[str]:
     return [name for name in names if name not in named]
 
 
-def header_line(names: Iterable[str]) -> bytes:
-    """The first line: our columns, then the list's own."""
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\r\n").writerow([*COLUMNS, *map(guarded, names)])  # quotes \r as well as \n
-    return line.getvalue().removesuffix("\r\n").encode() + b"\n"  # as COPY ends its lines
+class Line(NamedTuple):
+    """What the report says of a recipient beside the person's own: text as it is written, None where there is none."""
+
+    recipient_id: str
+    state: str
+    delivery: str
+    reason_code: str | None
+    processed_at: str | None
+    processed_by: str | None
+    due_at: str | None
+    released_at: str | None
+    sent_at: str | None
+    accepted_at: str | None
+    delivered_at: str | None
+    carrier_code: str | None
+    carrier_message_id: str | None
+    segments: str | None
+    opted_out_at: str | None
+
+
+class Sheet:
+    """Writes the report's lines; `own` are the list's columns that stand behind ours."""
+
+    def __init__(self, own: Sequence[str]) -> None:
+        self._own = own
+        self._lines: list[str] = []
+        self._writer = csv.writer(self, lineterminator="\r\n")  # so it quotes \r as well as \n
+
+    def write(self, line: str) -> None:
+        self._lines.append(line.removesuffix("\r\n"))
+
+    def header(self) -> None:
+        self._writer.writerow([*COLUMNS, *map(guarded, self._own)])
+
+    def add(self, line: Line, person: Person) -> None:
+        """The phone is the one cell that may begin with a plus: it is E.164, and people paste it elsewhere."""
+        why, cells = words(line.state, line.reason_code), person.cells
+        first, last = guarded(person.first_name), guarded(person.last_name)
+        code, by = guarded(line.carrier_code or ""), guarded(line.processed_by or "")
+        message = guarded(line.carrier_message_id or "")
+        self._writer.writerow(
+            (line.recipient_id, person.phone, first, last, line.state, line.delivery, line.reason_code, *why,
+             line.processed_at, by, line.due_at, line.released_at, line.sent_at, line.accepted_at, line.delivered_at,
+             code, message, line.segments, line.opted_out_at, *(guarded(cells.get(name, "")) for name in self._own))
+        )  # fmt: skip
+
+    def taken(self) -> bytes:
+        """The lines written since the last time, as UTF-8."""
+        lines, self._lines = self._lines, []
+        return "".join(f"{line}\n" for line in lines).encode()
 
 
 def file_name(campaign_name: str | None, campaign_id: str) -> str:

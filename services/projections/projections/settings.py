@@ -1,10 +1,10 @@
 """The projections' settings."""
 
-from kernel.settings import ServiceSettings
+from kernel.settings import VaultSettings
 from pydantic import Field
 
 
-class Settings(ServiceSettings):
+class Settings(VaultSettings):
     """See the README's table."""
 
     projections_port: int = Field(8002, ge=1, le=65535)

@@ -8,7 +8,7 @@ from kernel.database import Connection, load_queries
 
 from projections.figures import Change
 from projections.progress import Attempt, Dropped, Listed, Pressed, Receipt, Row, State, Suppressed, leaf, storable
-from schemas.events import CampaignCreated, CampaignEnded, PersonOptedIn, PersonOptedOut
+from schemas.events import CampaignCreated, CampaignEnded, PersonErased, PersonOptedIn, PersonOptedOut
 
 q = load_queries("projections")
 
@@ -84,9 +84,14 @@ async def name_columns(connection: Connection, lists: Iterable[tuple[str, tuple[
 async def record_opt_outs(
     connection: Connection, changes: Iterable[tuple[PersonOptedOut | PersonOptedIn, bytes]]
 ) -> None:
-    facts = sorted((e.person_id, e.occurred_at, e.event_id, isinstance(e, PersonOptedOut), place)
+    facts = sorted((e.person_id, e.occurred_at, e.event_id, isinstance(e, PersonOptedOut), place, e.account_id)
                    for e, place in changes)  # fmt: skip
     await connection.execute(q.record_opt_outs, *zip(*facts, strict=True))
+
+
+async def record_erasures(connection: Connection, erased: Iterable[tuple[PersonErased, bytes]]) -> None:
+    facts = sorted((e.event_id, e.account_id, e.person_id, place) for e, place in erased)
+    await connection.execute(q.record_erasures, *zip(*facts, strict=True))
 
 
 async def drifted(connection: Connection) -> list[str]:

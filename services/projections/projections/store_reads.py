@@ -1,20 +1,24 @@
-"""The read models in Postgres, as people ask for them."""
+"""The read models in Postgres, as people ask for them: each question acts for the account that asks."""
 
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from asyncio import get_running_loop
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
-from kernel.database import Connection, Pool
+from kernel.database import Connection, Pool, acting_for
+from kernel.vault import Vault
 
+from projections import people
 from projections.figures import numbers
 from projections.progress import State
-from projections.report import COLUMNS, WORDS, header_line, own_columns, words
+from projections.report import COLUMNS, Line, Sheet, own_columns, words
 from projections.store import q
 from projections.timeline import Place, unpack
 
 REPORT_TIMEOUT_S = 900.0
-Sink = Callable[[bytes], Coroutine[Any, Any, None]]
+Key = tuple[str, str]  # account_id of whoever asks, campaign_id
+REPORT_ROWS = 500  # opened at a time: some 10 ms in which nobody else is answered
 
 
 class Progress(NamedTuple):
@@ -34,17 +38,37 @@ class Cursor(NamedTuple):
 class Campaign(NamedTuple):
     """A campaign of the caller's account."""
 
+    account_id: str
     campaign_id: UUID
     name: str | None
 
+    @property
+    def key(self) -> Key:
+        return self.account_id, str(self.campaign_id)
+
 
 async def campaign(pool: Pool, campaign_id: UUID, account_id: str) -> Campaign | None:
-    row = await pool.fetchrow(q.campaign, campaign_id, account_id)
-    return Campaign(campaign_id, row["name"]) if row else None
+    async with acting_for(pool, account_id) as connection:
+        row = await connection.fetchrow(q.campaign, campaign_id, account_id)
+    return Campaign(account_id, campaign_id, row["name"]) if row else None
 
 
-async def progress(pool: Pool, campaign_ids: Iterable[str]) -> dict[str, Progress]:
-    return {row["campaign_id"]: _progress(row) for row in await pool.fetch(q.progress, list(campaign_ids))}
+async def progress(pool: Pool, asked: Iterable[Key]) -> dict[Key, Progress]:
+    return {_key(row): _progress(row) for row in await _of_campaigns(pool, q.progress, asked)}
+
+
+async def versions(pool: Pool, asked: Iterable[Key]) -> dict[Key, int]:
+    return {_key(row): row["version"] for row in await _of_campaigns(pool, q.versions, asked)}
+
+
+async def _of_campaigns(pool: Pool, statement: str, asked: Iterable[Key]) -> list[Any]:
+    keys = list(asked)
+    async with acting_for(pool, *{account_id for account_id, _ in keys}) as connection:
+        return list(await connection.fetch(statement, [campaign_id for _, campaign_id in keys]))
+
+
+def _key(row: Any) -> Key:
+    return row["account_id"], row["campaign_id"]
 
 
 def _progress(row: Any) -> Progress:
@@ -61,54 +85,101 @@ def _progress(row: Any) -> Progress:
     return Progress(row["version"], orjson.dumps(answer, option=orjson.OPT_UTC_Z))
 
 
-async def versions(pool: Pool, campaign_ids: Iterable[str]) -> dict[str, int]:
-    return {row["campaign_id"]: row["version"] for row in await pool.fetch(q.versions, list(campaign_ids))}
-
-
 async def page(
-    pool: Pool, campaign_id: UUID, after: Cursor, states: Sequence[str] | None, reason: str | None, limit: int
+    pool: Pool,
+    vault: Vault,
+    campaign: Campaign,
+    after: Cursor,
+    states: Sequence[str] | None,
+    reason: str | None,
+    limit: int,
 ) -> tuple[list[dict[str, Any]], Cursor | None]:
     """Recipients in list order, and where the next page begins if there is one."""
-    rows = await pool.fetch(q.page, campaign_id, *after, states, reason, limit + 1)
+    async with acting_for(pool, campaign.account_id) as connection:
+        rows = await connection.fetch(q.page, campaign.campaign_id, *after, states, reason, limit + 1)
     last = rows[limit - 1] if len(rows) > limit else None
-    return [_described(row) for row in rows[:limit]], Cursor(last["position"], last["recipient_id"]) if last else None
+    return await _described(vault, rows[:limit]), Cursor(last["position"], last["recipient_id"]) if last else None
 
 
-async def recipient(pool: Pool, campaign_id: UUID, recipient_id: UUID) -> dict[str, Any] | None:
-    row = await pool.fetchrow(q.recipient, campaign_id, recipient_id)
-    return _described(row) if row else None
+async def recipient(pool: Pool, vault: Vault, campaign: Campaign, recipient_id: UUID) -> dict[str, Any] | None:
+    async with acting_for(pool, campaign.account_id) as connection:
+        rows = await connection.fetch(q.recipient, campaign.campaign_id, recipient_id)
+    found = await _described(vault, rows)
+    return found[0] if found else None
 
 
-def _described(row: Any) -> dict[str, Any]:
+async def recipients_of_person(pool: Pool, vault: Vault, person_id: UUID, account_id: str) -> list[dict[str, Any]]:
+    async with acting_for(pool, account_id) as connection:
+        rows = await connection.fetch(q.recipients_of_person, person_id, account_id)
+    found = await _described(vault, rows)
+    return [{"campaign_id": str(row["campaign_id"]), **one} for row, one in zip(rows, found, strict=True)]
+
+
+async def _described(vault: Vault, rows: Sequence[Any]) -> list[dict[str, Any]]:
     """The report's columns by name, and the list's own."""
+    keys = await vault.keys(str(row["person_id"]) for row in rows)
+    return [_one(row, people.person(keys.get(str(row["person_id"])), *_sealed(row))) for row in rows]
+
+
+def _sealed(row: Any) -> tuple[str | None, str | None, str | None]:
+    return row["phone"], row["columns"], row["cells"]
+
+
+def _one(row: Any, person: people.Person) -> dict[str, Any]:
     why = words(row["state"], row["reason_code"])
-    known = {**dict(row), "recipient_id": str(row["recipient_id"]), "reason": why.reason, "advice": why.advice}
-    return {**{name: known[name] for name in COLUMNS}, "columns": orjson.Fragment(row["columns"] or "{}")}
+    known = {
+        **dict(row),
+        "recipient_id": str(row["recipient_id"]),
+        "phone": person.phone,
+        "first_name": person.first_name,
+        "last_name": person.last_name,
+        "reason": why.reason,
+        "advice": why.advice,
+    }
+    return {**{name: known[name] for name in COLUMNS}, "columns": person.cells}
 
 
-async def states(pool: Pool, campaign_id: UUID, recipient_ids: Sequence[UUID]) -> dict[str, str]:
-    return {row[0]: row[1] for row in await pool.fetch(q.states, campaign_id, recipient_ids)}
+async def states(pool: Pool, campaign: Campaign, recipient_ids: Sequence[UUID]) -> dict[str, str]:
+    async with acting_for(pool, campaign.account_id) as connection:
+        return {row[0]: row[1] for row in await connection.fetch(q.states, campaign.campaign_id, recipient_ids)}
 
 
-async def places(pool: Pool, campaign_id: UUID, recipient_id: UUID) -> list[Place] | None:
-    """Where everything about the recipient lies in the log; None for a recipient that is not the campaign's."""
-    row = await pool.fetchrow(q.places, campaign_id, recipient_id)
+class Places(NamedTuple):
+    """Where everything about a recipient lies in the log, and whose it is."""
+
+    person_id: str
+    places: list[Place]
+
+
+async def places(pool: Pool, campaign: Campaign, recipient_id: UUID) -> Places | None:
+    """None for a recipient that is not the campaign's."""
+    async with acting_for(pool, campaign.account_id) as connection:
+        row = await connection.fetchrow(q.places, campaign.campaign_id, recipient_id)
     if row is None:
         return None
-    return list(unpack(b"".join(filter(None, [row["history"], row["created_place"], row["ended_place"]]))
-                       + b"".join(row["opt_out_places"])))  # fmt: skip
+    of_campaign = filter(None, [row["created_place"], row["ended_place"]])
+    return Places(row["person_id"], list(unpack(b"".join([row["history"], *of_campaign, *row["person_places"]]))))
 
 
-async def write_report(connection: Connection, campaign_id: UUID, write: Sink) -> None:
-    """The whole report, header first, all of it as of one moment; `write` may make it wait."""
+async def report(connection: Connection, vault: Vault, campaign_id: UUID) -> AsyncIterator[bytes]:
+    """The whole report in chunks, header first, all of it as of one moment.
+
+    A reader may be slow, but not for ever: the snapshot it holds keeps Postgres from tidying up. Raises TimeoutError.
+    """
+    deadline = get_running_loop().time() + REPORT_TIMEOUT_S
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        # A reader may be slow, but not for ever: the snapshot it holds keeps Postgres from tidying up.
-        await connection.execute(f"SET LOCAL statement_timeout = '{REPORT_TIMEOUT_S:.0f}s'")
-        own = own_columns(row[0] for row in await connection.fetch(q.columns_of, campaign_id))
-        await write(header_line(own))
-        cells = "".join(f", cell(d.columns ->> ${n}::text)" for n in range(3, 3 + len(own)))
-        said = orjson.dumps(WORDS, option=orjson.OPT_NON_STR_KEYS).decode()
-        await connection.copy_from_query(
-            q.report.replace("{own}", cells), campaign_id, said, *own,
-            output=write, format="csv", timeout=REPORT_TIMEOUT_S,
-        )  # fmt: skip
+        await connection.execute(
+            f"SET LOCAL idle_in_transaction_session_timeout = '{REPORT_TIMEOUT_S:.0f}s'; SET LOCAL jit = off"
+        )
+        sheet = Sheet(own_columns(row[0] for row in await connection.fetch(q.columns_of, campaign_id)))
+        sheet.header()
+        cursor = await connection.cursor(q.report, campaign_id)
+        while rows := await cursor.fetch(REPORT_ROWS):
+            if get_running_loop().time() > deadline:
+                raise TimeoutError("the reader of a report is too slow")
+            keys = await vault.keys(row[1] for row in rows)
+            for row in rows:
+                recipient_id, person_id, phone, columns, cells, *said = row
+                sheet.add(Line(recipient_id, *said), people.person(keys.get(person_id), phone, columns, cells))
+            yield sheet.taken()
+        yield sheet.taken()

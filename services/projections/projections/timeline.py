@@ -1,11 +1,13 @@
 """Where a recipient's events lie in the log, packed into its row; and the events as facts for people."""
 
 import struct
-from collections.abc import Iterable, Iterator
-from dataclasses import fields
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from kernel.seal import Key
+
+from projections.people import opened
 from projections.progress import State
 from projections.report import words
 from schemas import events as e
@@ -71,6 +73,7 @@ _ORDER: tuple[tuple[type[Event], ...], ...] = (
     (e.MessageNotDelivered,),
     (e.MessageDelivered,),
     (e.PersonOptedOut, e.PersonOptedIn),
+    (e.PersonErased,),
 )
 _RANK = {event: rank for rank, events in enumerate(_ORDER) for event in events}
 _SAID_FIRST = ("event_id", "event", "occurred_at", "actor", "caused_by")
@@ -86,15 +89,15 @@ _STATE_OF = {
 }
 
 
-def facts(events: Iterable[Event]) -> list[dict[str, Any]]:
-    """The events in the order they happened, each once."""
+def facts(events: Iterable[Event], keys: Mapping[str, Key]) -> list[dict[str, Any]]:
+    """The events in the order they happened, each once, opened with the keys of persons and campaigns."""
     once = {event.event_id: event for event in events}
     ordered = sorted(once.values(), key=lambda event: (event.occurred_at, _RANK[type(event)], event.event_id))
-    return [_fact(event) for event in ordered]
+    return [_fact(event, keys) for event in ordered]
 
 
-def _fact(event: Event) -> dict[str, Any]:
-    said = {field.name: getattr(event, field.name) for field in fields(event) if field.name not in _ASKED_FOR}
+def _fact(event: Event, keys: Mapping[str, Key]) -> dict[str, Any]:
+    said = {name: value for name, value in opened(event, keys).items() if name not in _ASKED_FOR}
     said["event"] = type(event).__name__
     state = _STATE_OF.get(type(event))
     if state:

@@ -6,6 +6,7 @@ from typing import Any
 from kernel import database, health, kafka, log, runner
 from kernel.relay import Relay
 from kernel.settings import load
+from kernel.vault import open_vault
 from kernel.web import ahead_of
 
 from send_intake.api import build_api, hot_routes
@@ -22,6 +23,7 @@ async def main(stop: runner.Stop) -> None:
     log.configure(SERVICE, settings.log_level)
     await database.migrate(settings.database_url, SCHEMA, SCHEMA)
     pool = await database.open_pool(settings.database_url, SCHEMA, max_size=16)
+    vault = await open_vault(settings.vault_url, SCHEMA, settings.vault_keys)
     _, partitions = await kafka.when_there(settings.kafka_bootstrap, [CAMPAIGNS])
     wake_relay = asyncio.Event()
     watcher = kafka.Watcher(settings.kafka_bootstrap)
@@ -34,9 +36,9 @@ async def main(stop: runner.Stop) -> None:
         on_round=clock.tick,
         poll_s=settings.clock_interval_ms / 1000,
     )
-    presses = Presses(pool, wake_relay)
+    presses = Presses(pool, vault, wake_relay)
     probes = health.Health(pool, health.Inputs(()), settings.kafka_bootstrap, also=lambda: _figures(relay))
-    api = build_api(pool, settings, presses, wake_relay, probes.ready, probes.status)
+    api = build_api(pool, vault, settings, presses, wake_relay, probes.ready, probes.status)
     await runner.together(
         stop,
         runner.serve(ahead_of(api, hot_routes()), settings.bind_host, settings.intake_port),
@@ -46,6 +48,7 @@ async def main(stop: runner.Stop) -> None:
     await api.state.forwarder.close()
     await probes.close()
     await watcher.stop()
+    await vault.close()
     await pool.close()
 
 

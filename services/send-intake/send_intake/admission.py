@@ -21,12 +21,38 @@ class Campaign:
 
 
 @dataclass(frozen=True, slots=True)
+class Hand:
+    """Who presses, and how they came in: what proves a press."""
+
+    user_id: str
+    token_id: str | None = None
+    client: str | None = None  # what they press in, as it names itself
+
+
+@dataclass(frozen=True, slots=True)
 class Press:
     """A user's press of SEND on a recipient of a campaign of their account."""
 
     recipient_id: str
     campaign: Campaign
-    user_id: str
+    hand: Hand
+
+    @property
+    def user_id(self) -> str:
+        return self.hand.user_id
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What a press needs of its recipient: the person, and sealed, their number and the text as they get it.
+
+    `text` is empty and `text_hash` None when the person was erased: nothing can be read that could be sent.
+    """
+
+    person_id: str
+    number: str
+    text: str
+    text_hash: str | None
 
 
 class Refused(StrEnum):
@@ -66,16 +92,14 @@ def refuse(standing: Standing | None) -> Processed | Refused:
     return Refused.CAMPAIGN_ENDED if standing.ended else Refused.NOT_SENDING
 
 
-def processed_event(
-    press: Press, person_id: str, number: str, columns: dict[str, str], processed_at: datetime, due_at: datetime
-) -> RecipientProcessed:
+def processed_event(press: Press, sealed: Sealed, processed_at: datetime, due_at: datetime) -> RecipientProcessed:
     """The press as a fact, with the text as this person gets it."""
     return RecipientProcessed(
         event_id=event_id(press.recipient_id, "RecipientProcessed"),
         account_id=press.campaign.account_id,
         campaign_id=press.campaign.campaign_id,
         recipient_id=press.recipient_id,
-        person_id=person_id,
+        person_id=sealed.person_id,
         occurred_at=processed_at,
         actor=press.user_id,
         caused_by=None,
@@ -83,24 +107,37 @@ def processed_event(
         processed_by=press.user_id,
         due_at=due_at,
         scheduled_for=press.campaign.scheduled_for,
-        number=number,
-        text=press.campaign.template.render(columns),
+        number=sealed.number,
+        text=sealed.text,
         sender=press.campaign.sender,
+        text_hash=sealed.text_hash,
+        token_id=press.hand.token_id,
+        client=press.hand.client,
     )
 
 
-def created_event(campaign: Campaign, name: str, text: str, user_id: str, at: datetime) -> CampaignCreated:
+def created_event(
+    campaign_id: str,
+    account_id: str,
+    name: str,
+    sealed_text: str,
+    scheduled_for: datetime | None,
+    sender: str,
+    *,
+    user_id: str,
+    at: datetime,
+) -> CampaignCreated:
     return CampaignCreated(
-        event_id=event_id(campaign.campaign_id, "CampaignCreated"),
-        account_id=campaign.account_id,
-        campaign_id=campaign.campaign_id,
+        event_id=event_id(campaign_id, "CampaignCreated"),
+        account_id=account_id,
+        campaign_id=campaign_id,
         occurred_at=at,
         actor=user_id,
         caused_by=None,
         name=name,
-        text=text,
-        scheduled_for=campaign.scheduled_for,
-        sender=campaign.sender,
+        text=sealed_text,
+        scheduled_for=scheduled_for,
+        sender=sender,
     )
 
 
@@ -120,13 +157,14 @@ def ended_event(campaign: Campaign, user_id: str, ended_at: datetime) -> Campaig
 
 @dataclass(frozen=True, slots=True)
 class NewRecipient:
-    """A row of a list on its way in."""
+    """A row of a list on its way in; `number` and `cells` are sealed."""
 
     recipient_id: str
     person_id: str
     position: int
     number: str
-    columns: dict[str, str]
+    columns: tuple[str, ...]  # the headers
+    cells: str  # a JSON array of what stands under them
 
 
 def added_event(campaign: Campaign, new: NewRecipient, user_id: str, at: datetime) -> RecipientAdded:
@@ -141,5 +179,6 @@ def added_event(campaign: Campaign, new: NewRecipient, user_id: str, at: datetim
         caused_by=None,
         position=new.position,
         number=new.number,
-        columns=new.columns,
+        columns=dict.fromkeys(new.columns, ""),
+        cells=new.cells,
     )

@@ -5,6 +5,7 @@ import asyncio
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from kernel.database import Pool
+from kernel.vault import Vault
 from kernel.web import Probe, create_api
 
 from send_intake import api_campaigns, api_forward, api_pages, api_recipients, api_sending
@@ -13,7 +14,13 @@ from send_intake.store_presses import Presses
 
 
 def build_api(
-    pool: Pool, settings: Settings, presses: Presses, wake_relay: asyncio.Event, ready: Probe, status: Probe
+    pool: Pool,
+    vault: Vault,
+    settings: Settings,
+    presses: Presses,
+    wake_relay: asyncio.Event,
+    ready: Probe,
+    status: Probe,
 ) -> FastAPI:
     """The app; its state carries what the endpoints need."""
     forwarder = api_forward.Forwarder(settings.projections_url, settings.dispatcher_url)
@@ -25,7 +32,7 @@ def build_api(
         uploads=("/recipients", "/import"),
         document=forwarder.document,
     )
-    api.state.pool, api.state.settings = pool, settings
+    api.state.pool, api.state.vault, api.state.settings = pool, vault, settings
     api.state.presses, api.state.wake_relay = presses, wake_relay
     api.state.campaigns = {}
     api.state.forwarder = forwarder

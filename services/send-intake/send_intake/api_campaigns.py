@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any, Literal
+from uuid import uuid4
 
 from fastapi import APIRouter, Request, Response
 from kernel.database import Row
@@ -9,11 +10,9 @@ from kernel.tokens import Role
 from kernel.web import EVERYBODY, Guarded, Problem, is_uuid, json_response, needs, user_of
 from pydantic import BaseModel, ConfigDict, Field
 
-from send_intake import store
+from send_intake import store, store_sealed
 from send_intake.api_forward import Forwarder
 from send_intake.request import Refusal, read_campaign
-
-PLAIN = ("name", "text", "scheduled_for", "sender", "recipients", "created_at", "created_by", "ended_at", "ended_by")
 
 MANAGER = needs(Role.MANAGER)
 PLAIN = ("name", "text", "scheduled_for", "sender", "recipients", "created_at", "created_by", "ended_at", "ended_by")
@@ -86,13 +85,17 @@ class EndPreview(BaseModel):
 async def create(request: Request, asked: CampaignAsked) -> Response:
     """Creates a campaign."""
     state, user = request.app.state, user_of(request)
-    now = await store.time(state.pool)
+    now = await store.time_for(state.pool, user.account_id)
     region = state.settings.default_region
     campaign = read_campaign(asked.name, asked.text, asked.scheduled_for, asked.sender, now, region)
     if isinstance(campaign, Refusal):
         raise Problem(422, campaign.code, campaign.detail)
+    campaign_id = str(uuid4())
     try:
-        campaign_id = await store.create_campaign(state.pool, user.account_id, user.user_id, *campaign)
+        sealed = await store_sealed.seal_template(state.vault, user.account_id, campaign_id, campaign.text)
+        await store.create_campaign(
+            state.pool, campaign_id, user.account_id, user.user_id, *campaign._replace(text=sealed)
+        )
     except store.ForeignSender:
         raise Problem(422, "foreign_sender", "The sender number belongs to another account.") from None
     state.wake_relay.set()
@@ -104,7 +107,8 @@ async def list_(request: Request, state: Literal["current", "completed"] | None 
     """The account's campaigns, newest first; without `state`, all of them."""
     completed = None if state is None else state == "completed"
     rows = await store.campaign_rows(request.app.state.pool, user_of(request).account_id, completed)
-    return json_response({"campaigns": [described(row) for row in rows]})
+    opened = await store_sealed.open_templates(request.app.state.vault, rows)
+    return json_response({"campaigns": [described(row) for row in opened]})
 
 
 @below.get("/campaigns/{campaign_id}", response_model=Campaign, openapi_extra=needs(*EVERYBODY))
@@ -137,7 +141,7 @@ async def end(request: Request, campaign_id: str, asked: EndAsked) -> Response:
 async def end_preview(request: Request, campaign_id: str) -> Response:
     """What an END now would do."""
     row = request.state.campaign
-    counts = await store.pressed(request.app.state.pool, row["id"])
+    counts = await store.pressed(request.app.state.pool, row["account"], row["id"])
     forwarder: Forwarder = request.app.state.forwarder
     progress = await forwarder.progress(request, row["id"]) if counts["processed"] else {}
     sent, suppressed = progress.get("sent", 0), progress.get("suppressed", 0)
@@ -159,7 +163,8 @@ async def campaign_row(request: Request, campaign_id: str) -> Row:
         row = await store.campaign_row(request.app.state.pool, user_of(request).account_id, campaign_id)
     if row is None:
         raise Problem(404, "not_found", "There is no such campaign.")
-    return row
+    (opened,) = await store_sealed.open_templates(request.app.state.vault, [row])
+    return opened
 
 
 def described(row: Row) -> dict[str, Any]:

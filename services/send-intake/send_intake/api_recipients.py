@@ -9,7 +9,7 @@ from kernel.tokens import Role
 from kernel.web import Problem, endpoint_itself, json_response, needs, user_of
 from pydantic import BaseModel
 
-from send_intake import store
+from send_intake import store, store_sealed
 from send_intake.admission import Campaign
 from send_intake.api_campaigns import OfCampaign
 from send_intake.import_ import Batch, Importer, Refusal, Reject
@@ -51,6 +51,7 @@ class _Import:
     def __init__(self, request: Request, campaign: Campaign) -> None:
         self._request, self._campaign = request, campaign
         self._waiting: list[ListRow] = []
+        self._secret: str = request.app.state.settings.person_id_secret
         self.rows = self.added = self.rejected = 0
         self.rejects: list[dict[str, Any]] = []
 
@@ -80,9 +81,9 @@ class _Import:
 
     async def _add(self, rows: list[ListRow]) -> None:
         state, user = self._request.app.state, user_of(self._request)
-        secret = state.settings.person_id_secret
+        new = await store_sealed.new_recipients(state.vault, self._secret, self._campaign, rows)
         try:
-            self.added += await store.add_recipients(state.pool, secret, self._campaign, user.user_id, rows)
+            self.added += await store.add_recipients(state.pool, self._campaign, user.user_id, new.values())
         except store.Ended:
             raise Problem(409, "campaign_ended", "The campaign has ended.", **self.answer()) from None
         self.rows += len(rows)

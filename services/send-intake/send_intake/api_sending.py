@@ -3,17 +3,17 @@
 from datetime import datetime
 from typing import Any
 
-import orjson
 from fastapi import APIRouter, Request, Response
 from kernel.tokens import Role
 from kernel.web import Guarded, GuardedDirect, Problem, is_uuid, json_response, needs, problem_response, user_of
 from pydantic import BaseModel, ConfigDict, Field
 
 from send_intake import store, store_sending
-from send_intake.admission import Campaign, Press, Processed, Refused
+from send_intake.admission import Campaign, Hand, Press, Processed, Refused
 from send_intake.api_campaigns import OfCampaign, campaign_row
 from send_intake.api_forward import Forwarder
 from send_intake.store_presses import Answer, Presses
+from send_intake.store_sending import Shown
 from send_intake.template import column_for
 
 router = APIRouter(tags=["sending"])
@@ -24,6 +24,7 @@ direct = APIRouter(route_class=GuardedDirect, prefix="/api/v1", tags=["sending"]
 
 SENDERS = needs(Role.SENDER, Role.MANAGER)
 MAX_BATCH = 500
+MAX_CLIENT = 200  # characters of a client's name for itself that become part of the press
 
 REFUSALS = {
     Refused.NOT_FOUND: Problem(404, "not_found", "There is no such recipient in this campaign."),
@@ -93,7 +94,9 @@ async def start(request: Request, campaign_id: str, asked: StartAsked | None = N
     row = request.state.campaign
     pool, user = request.app.state.pool, user_of(request)
     try:
-        since = await store_sending.start(pool, row["id"], user.user_id, bool(asked and asked.take_over))
+        since = await store_sending.start(
+            pool, row["account"], row["id"], user.user_id, bool(asked and asked.take_over)
+        )
     except store.Ended:
         raise REFUSALS[Refused.CAMPAIGN_ENDED] from None
     except store_sending.SendingAnother as other:
@@ -106,7 +109,7 @@ async def start(request: Request, campaign_id: str, asked: StartAsked | None = N
 async def stop(request: Request, campaign_id: str) -> Response:
     """The user stops; the rows they were shown go back."""
     row = request.state.campaign
-    await store_sending.stop(request.app.state.pool, row["id"], user_of(request).user_id)
+    await store_sending.stop(request.app.state.pool, row["account"], row["id"], user_of(request).user_id)
     return json_response({"campaign_id": row["id"], "sending": False, "since": None})
 
 
@@ -117,23 +120,25 @@ async def next_(request: Request, campaign_id: str, asked: NextAsked | None = No
     state, user = request.app.state, user_of(request)
     if row["ended_at"] is not None:
         raise REFUSALS[Refused.CAMPAIGN_ENDED]
-    if not await store_sending.is_sending(state.pool, row["id"], user.user_id):
+    if not await store_sending.is_sending(state.pool, row["account"], row["id"], user.user_id):
         raise REFUSALS[Refused.NOT_SENDING]
     limit = (asked or NextAsked(limit=50)).limit
-    rows = await store_sending.next_rows(state.pool, row["id"], user.user_id, limit, state.settings.claim_s)
+    rows = await store_sending.next_rows(
+        state.pool, state.vault, row["account"], row["id"], user.user_id, limit, state.settings.claim_s
+    )
     campaign = store.campaign_of(row)
     return json_response({"recipients": [_shown(found, campaign) for found in rows]})
 
 
-def _shown(row: Any, campaign: Campaign) -> dict[str, Any]:
-    columns: dict[str, str] = orjson.loads(row["columns"])
+def _shown(row: Shown, campaign: Campaign) -> dict[str, Any]:
+    columns = row.person.columns
     return {
-        "recipient_id": row["recipient_id"],
-        "phone": row["number"],
+        "recipient_id": row.recipient_id,
+        "phone": row.person.number,
         "first_name": _cell(columns, "first_name"),
         "last_name": _cell(columns, "last_name"),
         "text": campaign.template.render(columns),
-        "position": row["position"],
+        "position": row.position,
     }
 
 
@@ -183,15 +188,22 @@ async def send_collected(request: Request, campaign_id: str, asked: BatchAsked) 
 
 async def _press_all(request: Request, campaign: Campaign, recipient_ids: list[str]) -> list[Answer]:
     presses: Presses = request.app.state.presses
-    user_id = user_of(request).user_id
-    good = [Press(rid, campaign, user_id) for rid in recipient_ids if is_uuid(rid)]
+    hand = _hand(request)
+    good = [Press(rid, campaign, hand) for rid in recipient_ids if is_uuid(rid)]
     answers = dict(zip([p.recipient_id for p in good], await presses.press_all(good), strict=True)) if good else {}
     return [answers.get(rid, Refused.NOT_FOUND) for rid in recipient_ids]
 
 
 async def _press(request: Request, campaign: Campaign, recipient_id: str) -> Answer:
     presses: Presses = request.app.state.presses
-    return await presses.press(Press(recipient_id, campaign, user_of(request).user_id))
+    return await presses.press(Press(recipient_id, campaign, _hand(request)))
+
+
+def _hand(request: Request) -> Hand:
+    """Who presses, and in what: the client's own name for itself, as far as it can be printed."""
+    user = user_of(request)
+    agent = request.headers.get("user-agent", "")[:MAX_CLIENT]
+    return Hand(user.user_id, user.token_id or None, agent if agent.isprintable() and agent else None)
 
 
 async def _campaign(request: Request) -> Campaign:

@@ -1,10 +1,10 @@
 """send-intake's settings."""
 
-from kernel.settings import ServiceSettings
+from kernel.settings import VaultSettings
 from pydantic import Field
 
 
-class Settings(ServiceSettings):
+class Settings(VaultSettings):
     """See the README's table."""
 
     intake_port: int = Field(8000, ge=1, le=65535)

@@ -1,18 +1,16 @@
 """Campaigns and their lists in Postgres."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
-from uuid import uuid4
 
 import orjson
-from kernel.database import Connection, Pool, Row, load_queries
+from kernel.database import Connection, Pool, Row, acting_for, load_queries
 from kernel.outbox import Outbox
 
-from schemas.identity import person_id, recipient_id
 from send_intake.admission import Campaign, NewRecipient, added_event, created_event, ended_event
-from send_intake.import_ import Row as ListRow
 from send_intake.template import Template, parse
 
 q = load_queries("send_intake")
@@ -26,47 +24,62 @@ class ForeignSender(Exception):
     """The sender number belongs to another account."""
 
 
-async def campaign_row(source: Pool | Connection, account_id: str, campaign_id: str) -> Row | None:
-    return await source.fetchrow(q.campaign, campaign_id, account_id)
+async def campaign_row(pool: Pool, account_id: str, campaign_id: str) -> Row | None:
+    async with acting_for(pool, account_id) as connection:
+        return await connection.fetchrow(q.campaign, campaign_id, account_id)
 
 
 async def campaign_rows(pool: Pool, account_id: str, completed: bool | None) -> list[Row]:
-    return list(await pool.fetch(q.campaigns, account_id, completed))
+    async with acting_for(pool, account_id) as connection:
+        return list(await connection.fetch(q.campaigns, account_id, completed))
 
 
 def campaign_of(row: Row) -> Campaign:
+    """What never changes of it; the row's text has been opened."""
     return Campaign(row["id"], row["account"], _template(row["text"]), row["scheduled_for"], row["sender"])
 
 
-async def time(source: Pool | Connection) -> datetime:
+async def time(connection: Connection) -> datetime:
     """The clock everybody goes by."""
-    now: datetime = await source.fetchval(q.now)
+    now: datetime = await connection.fetchval(q.now)
     return now
 
 
+async def time_for(pool: Pool, account_id: str) -> datetime:
+    """The same, asked by an account."""
+    async with acting_for(pool, account_id) as connection:
+        return await time(connection)
+
+
 async def create_campaign(
-    pool: Pool, account_id: str, user_id: str, name: str, text: str, scheduled_for: datetime | None, sender: str | None
-) -> str:
-    """Raises ForeignSender. The text must have been parsed."""
-    campaign_id = str(uuid4())
-    async with pool.acquire() as connection, connection.transaction():
+    pool: Pool,
+    campaign_id: str,
+    account_id: str,
+    user_id: str,
+    name: str,
+    sealed_text: str,
+    scheduled_for: datetime | None,
+    sender: str | None,
+) -> None:
+    """Raises ForeignSender. The text must have been parsed before it was sealed."""
+    async with acting_for(pool, account_id) as connection, connection.transaction():
         number = sender or await connection.fetchval(q.account_sender, account_id)
         if await connection.fetchval(q.claim_sender, number, account_id) != account_id:
             raise ForeignSender(number)
         now = await time(connection)
         await connection.execute(
-            q.create_campaign, campaign_id, account_id, name, text, scheduled_for, number, now, user_id
+            q.create_campaign, campaign_id, account_id, name, sealed_text, scheduled_for, number, now, user_id
         )
-        campaign = Campaign(campaign_id, account_id, _template(text), scheduled_for, number)
         outbox = Outbox()
-        outbox.add(created_event(campaign, name, text, user_id, now))
+        outbox.add(
+            created_event(campaign_id, account_id, name, sealed_text, scheduled_for, number, user_id=user_id, at=now)
+        )
         await outbox.write(connection)
-    return campaign_id
 
 
 async def end_campaign(pool: Pool, campaign: Campaign, user_id: str) -> None:
     """Ends it if it is not ended. Lock order: the campaign, then the clock."""
-    async with pool.acquire() as connection, connection.transaction():
+    async with acting_for(pool, campaign.account_id) as connection, connection.transaction():
         await connection.execute(q.lock_campaign, campaign.campaign_id)
         await connection.execute(q.lock_clock_shared)
         ended_at = await connection.fetchval(q.end_campaign, campaign.campaign_id, user_id)
@@ -78,16 +91,20 @@ async def end_campaign(pool: Pool, campaign: Campaign, user_id: str) -> None:
         await outbox.write(connection)
 
 
-async def add_recipients(pool: Pool, secret: str, campaign: Campaign, user_id: str, rows: list[ListRow]) -> int:
-    """Adds a piece of a list in one transaction; returns how many were new. Raises Ended."""
-    async with pool.acquire() as connection, connection.transaction():
+async def add_recipients(pool: Pool, campaign: Campaign, user_id: str, found: Collection[NewRecipient]) -> int:
+    """Adds a piece of a list in one transaction; returns how many were new. Raises Ended.
+
+    In id order, so that two imports never wait for each other in a ring.
+    """
+    async with acting_for(pool, campaign.account_id) as connection, connection.transaction():
         await connection.execute(q.lock_campaigns_shared, [campaign.campaign_id])
-        first = await connection.fetchval(q.take_positions, campaign.campaign_id, len(rows))
+        places = 1 + max((recipient.position for recipient in found), default=-1)
+        first = await connection.fetchval(q.take_positions, campaign.campaign_id, places)
         if first is None:
             raise Ended(campaign.campaign_id)
         now = await time(connection)
-        new = _new_recipients(secret, campaign, rows, first)
-        added = await _insert(connection, campaign, new)
+        new = [replace(recipient, position=first + recipient.position) for recipient in found]
+        added = await _insert(connection, campaign, sorted(new, key=lambda r: r.recipient_id))
         await connection.execute(q.count_recipients, campaign.campaign_id, len(added))
         outbox = Outbox()
         outbox.extend(added_event(campaign, recipient, user_id, now) for recipient in added)
@@ -95,33 +112,25 @@ async def add_recipients(pool: Pool, secret: str, campaign: Campaign, user_id: s
     return len(added)
 
 
-def _new_recipients(secret: str, campaign: Campaign, rows: Iterable[ListRow], first: int) -> list[NewRecipient]:
-    """One for each number, its first row; in id order, so that two imports never wait for each other in a ring."""
-    by_id: dict[str, NewRecipient] = {}
-    for position, row in enumerate(rows, first):
-        rid = recipient_id(campaign.campaign_id, row.number)
-        if rid not in by_id:
-            person = person_id(secret, campaign.account_id, row.number)
-            by_id[rid] = NewRecipient(rid, person, position, row.number, row.columns)
-    return [by_id[rid] for rid in sorted(by_id)]
-
-
 async def _insert(connection: Connection, campaign: Campaign, new: list[NewRecipient]) -> list[NewRecipient]:
     rows = await connection.fetch(
         q.add_recipients,
+        campaign.account_id,
         campaign.campaign_id,
         [r.recipient_id for r in new],
         [r.position for r in new],
         [r.person_id for r in new],
         [r.number for r in new],
         [orjson.dumps(r.columns).decode() for r in new],
+        [r.cells for r in new],
     )
     inserted = {row["recipient_id"] for row in rows}
     return sorted((r for r in new if r.recipient_id in inserted), key=lambda r: r.position)
 
 
-async def pressed(pool: Pool, campaign_id: str) -> dict[str, Any]:
-    row = await pool.fetchrow(q.pressed, campaign_id)
+async def pressed(pool: Pool, account_id: str, campaign_id: str) -> dict[str, Any]:
+    async with acting_for(pool, account_id) as connection:
+        row = await connection.fetchrow(q.pressed, campaign_id)
     assert row is not None
     return dict(row)
 

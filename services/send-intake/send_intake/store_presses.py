@@ -1,15 +1,17 @@
 """Presses of SEND, gathered for at most a few milliseconds into one transaction: one commit serves many hands."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import orjson
-from kernel.database import Connection, Pool, Row
+from kernel.database import Connection, Pool, Row, acting_for
 from kernel.errors import retriable
 from kernel.outbox import Outbox
+from kernel.vault import Vault
 
-from send_intake.admission import Press, Processed, Refused, Standing, processed_event, refuse
+from send_intake.admission import Press, Processed, Refused, Sealed, Standing, processed_event, refuse
 from send_intake.store import q
+from send_intake.store_sealed import to_press
 
 Answer = Processed | Refused
 
@@ -28,8 +30,8 @@ class _Waiting:
 class Presses:
     """Answers each press once it is committed."""
 
-    def __init__(self, pool: Pool, wake_relay: asyncio.Event) -> None:
-        self._pool, self._wake_relay = pool, wake_relay
+    def __init__(self, pool: Pool, vault: Vault, wake_relay: asyncio.Event) -> None:
+        self._pool, self._vault, self._wake_relay = pool, vault, wake_relay
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
 
     async def press(self, press: Press) -> Answer:
@@ -68,10 +70,13 @@ class Presses:
                 waiting.answer.set_result(answer)
 
     async def _committed(self, presses: list[Press]) -> list[Answer]:
+        accounts = {press.campaign.account_id for press in presses}
         for attempt in range(TRIES):
             try:
-                async with self._pool.acquire() as connection, connection.transaction():
-                    answers = await commit(connection, presses)
+                async with acting_for(self._pool, *accounts) as connection:
+                    sealed = await to_press(connection, self._vault, presses)
+                    async with connection.transaction():
+                        answers = await commit(connection, presses, sealed)
                 self._wake_relay.set()
                 return answers
             except Exception as error:
@@ -82,24 +87,32 @@ class Presses:
         raise AssertionError("unreachable")
 
 
-async def commit(connection: Connection, presses: list[Press]) -> list[Answer]:
-    """Processes the presses in the caller's transaction; the answers in their order."""
+async def commit(connection: Connection, presses: list[Press], sealed: Mapping[str, Sealed]) -> list[Answer]:
+    """Processes the presses in the caller's transaction; the answers in their order.
+
+    `sealed` has every recipient that could be pressed a moment ago; one that is not in it came later, or never.
+    """
     await connection.execute(q.lock_campaigns_shared, sorted({press.campaign.campaign_id for press in presses}))
     processed: dict[str, Processed] = {}
-    remaining = presses
+    remaining = [press for press in presses if press.recipient_id in sealed]
     while remaining:
         # One press of each recipient; another user's press of it is tried if this one may not send.
         firsts = {press.recipient_id: press for press in reversed(remaining)}
-        processed |= await _process(connection, list(firsts.values()))
+        processed |= await _process(connection, list(firsts.values()), sealed)
         remaining = [p for p in remaining if p.recipient_id not in processed and p != firsts[p.recipient_id]]
     unmoved = [press for press in presses if not _is_first(press, processed)]
     standing = await _standing(connection, unmoved) if unmoved else {}
     return [
         processed[press.recipient_id]
         if _is_first(press, processed)
-        else refuse(standing.get((press.recipient_id, press.user_id)))
+        else refuse(_as_seen(standing.get((press.recipient_id, press.user_id)), press.recipient_id in sealed))
         for press in presses
     ]
+
+
+def _as_seen(standing: Standing | None, could_be_pressed: bool) -> Standing | None:
+    """A recipient who was listed just now, after the press had been looked at, was not there when it came."""
+    return standing if could_be_pressed or (standing and standing.processed) else None
 
 
 def _is_first(press: Press, processed: dict[str, Processed]) -> bool:
@@ -107,22 +120,21 @@ def _is_first(press: Press, processed: dict[str, Processed]) -> bool:
     return found is not None and found.processed_by == press.user_id
 
 
-async def _process(connection: Connection, presses: list[Press]) -> dict[str, Processed]:
+async def _process(connection: Connection, presses: list[Press], sealed: Mapping[str, Sealed]) -> dict[str, Processed]:
     rows = await connection.fetch(q.send, *_columns(presses))
     by_id = {press.recipient_id: press for press in presses}
     outbox = Outbox()
     processed: dict[str, Processed] = {}
-    reached: set[str] = set()
+    reached: dict[str, str] = {}
     for row in rows:
         press = by_id[row["recipient_id"]]
         at, due_at = row["processed_at"], row["due_at"]
-        columns = orjson.loads(row["columns"])
-        outbox.add(processed_event(press, row["person_id"], row["number"], columns, at, due_at))
+        outbox.add(processed_event(press, sealed[press.recipient_id], at, due_at))
         processed[press.recipient_id] = Processed(press.recipient_id, at, press.user_id, due_at, first=True)
         if press.campaign.scheduled_for is not None and due_at == at:
-            reached.add(press.campaign.campaign_id)
+            reached[press.campaign.campaign_id] = press.campaign.account_id
     if reached:
-        await connection.execute(q.reach, list(reached), rows[0]["processed_at"])
+        await connection.execute(q.reach, list(reached), list(reached.values()), rows[0]["processed_at"])
     await outbox.write(connection)
     return processed
 

@@ -1,13 +1,23 @@
 """Who is sending which campaign, and which rows they were shown."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
-from kernel.database import Pool
+from kernel.database import Pool, acting_for
+from kernel.vault import Vault
 
 from send_intake.store import Ended, q
+from send_intake.store_sealed import Person, opened
 
 CLAIM_TRIES = 3
+
+
+class Shown(NamedTuple):
+    """A row to press SEND on."""
+
+    recipient_id: str
+    position: int
+    person: Person
 
 
 class SendingAnother(Exception):
@@ -18,13 +28,13 @@ class SendingAnother(Exception):
         self.campaign_id, self.name = campaign_id, name
 
 
-async def start(pool: Pool, campaign_id: str, user_id: str, take_over: bool) -> Any:
+async def start(pool: Pool, account_id: str, campaign_id: str, user_id: str, take_over: bool) -> Any:
     """The user sends this campaign from now on; since when. Raises Ended, SendingAnother."""
-    async with pool.acquire() as connection, connection.transaction():
+    async with acting_for(pool, account_id) as connection, connection.transaction():
         await connection.execute(q.lock_campaigns_shared, [campaign_id])
         if await connection.fetchval("SELECT ended_at FROM campaigns WHERE campaign_id = $1", campaign_id) is not None:
             raise Ended(campaign_id)
-        since = await connection.fetchval(q.start_sending, user_id, campaign_id, take_over)
+        since = await connection.fetchval(q.start_sending, user_id, campaign_id, take_over, account_id)
         if since is None:
             holder = await connection.fetchrow(q.sending_of, user_id)
             assert holder is not None, "only a row that stands refuses the start"
@@ -33,17 +43,42 @@ async def start(pool: Pool, campaign_id: str, user_id: str, take_over: bool) -> 
         return since
 
 
-async def stop(pool: Pool, campaign_id: str, user_id: str) -> None:
-    await pool.execute(q.stop_sending, user_id, campaign_id)
+async def stop(pool: Pool, account_id: str, campaign_id: str, user_id: str) -> None:
+    async with acting_for(pool, account_id) as connection:
+        await connection.execute(q.stop_sending, user_id, campaign_id)
 
 
-async def is_sending(pool: Pool, campaign_id: str, user_id: str) -> bool:
-    return bool(await pool.fetchval("SELECT campaign_id = $2 FROM sendings WHERE user_id = $1", user_id, campaign_id))
+async def is_sending(pool: Pool, account_id: str, campaign_id: str, user_id: str) -> bool:
+    async with acting_for(pool, account_id) as connection:
+        return bool(await connection.fetchval(q.is_sending, user_id, campaign_id))
 
 
-async def next_rows(pool: Pool, campaign_id: str, user_id: str, limit: int, claim_s: int) -> list[asyncpg.Record]:
-    """The user's own rows first, topped up to `limit` with rows nobody holds, in the list's order."""
-    async with pool.acquire() as connection, connection.transaction():
+async def next_rows(
+    pool: Pool, vault: Vault, account_id: str, campaign_id: str, user_id: str, limit: int, claim_s: int
+) -> list[Shown]:
+    """The user's own rows first, topped up to `limit` with rows nobody holds, in the list's order.
+
+    People who were erased are found out here, where there is nothing to show of them; others take their place.
+    """
+    while True:
+        rows = await _claimed(pool, account_id, campaign_id, user_id, limit, claim_s)
+        keys = await vault.keys(row["person_id"] for row in rows)
+        people = {row["recipient_id"]: opened(row, keys.get(row["person_id"])) for row in rows}
+        erased = [recipient_id for recipient_id, person in people.items() if person is None]
+        if not erased:
+            return [
+                Shown(row["recipient_id"], row["position"], person)
+                for row in rows
+                if (person := people[row["recipient_id"]]) is not None
+            ]
+        async with acting_for(pool, account_id) as connection:
+            await connection.execute(q.erase_rows, erased)
+
+
+async def _claimed(
+    pool: Pool, account_id: str, campaign_id: str, user_id: str, limit: int, claim_s: int
+) -> list[asyncpg.Record]:
+    async with acting_for(pool, account_id) as connection, connection.transaction():
         rows = await connection.fetch(q.own_claims, user_id, campaign_id, limit, claim_s)
         for _ in range(CLAIM_TRIES):  # a row another user claimed at this moment is skipped; the next try sees past it
             if len(rows) < limit:

@@ -9,6 +9,8 @@ import asyncpg
 import pytest
 from handsent import topics
 from handsent.kafka import EmbeddedKafka
+from kernel.testing import VAULT_KEY
+from kernel.vault import open_vault
 
 from schemas.topics import TOPICS
 from tests.integration.dispatcher.world import Stack, World, eventually
@@ -34,11 +36,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory, postgres: str) -> Iterator[S
 async def world(stack: Stack) -> AsyncIterator[World]:
     async with aiohttp.ClientSession() as http:
         database = await asyncpg.connect(stack.database_url, server_settings={"search_path": "dispatcher"})
-        world = World(stack, http, database)
+        vault = await open_vault(stack.database_url, "dispatcher", [VAULT_KEY])
+        world = World(stack, http, database, vault)
         await world.faults()
         yield world
         await world.faults()
         await world.close()
+        await vault.close()
         await database.close()
 
 

@@ -31,14 +31,15 @@ async def _posted(world: World, numbers: list[str], count: int) -> bool:
 
 async def _all_delivered(world: World, numbers: list[str]) -> bool:
     """Those that were unknown are resolved by their receipts; a POST that never left stays unknown."""
-    posted = {line["to"] for line in await world.ledger(*numbers) if line["accepted"]}
+    posted = {world.rid(line["to"]) for line in await world.ledger(*numbers) if line["accepted"]}
     rows = await world.database.fetch(
-        "SELECT number, state FROM messages JOIN attempts USING (recipient_id) WHERE campaign_id = $1",
+        """SELECT recipient_id::text AS rid, state FROM messages JOIN attempts USING (recipient_id)
+            WHERE campaign_id = $1""",
         world.campaign_id,
     )
-    states = {row["number"]: row["state"] for row in rows if row["state"] != "refused"}
+    states = {row["rid"]: row["state"] for row in rows if row["state"] != "refused"}
     return len(states) == len(numbers) and all(
-        states[number] == ("delivered" if number in posted else "unknown") for number in numbers
+        states[rid] == ("delivered" if rid in posted else "unknown") for rid in map(world.rid, numbers)
     )
 
 

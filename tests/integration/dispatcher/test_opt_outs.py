@@ -111,7 +111,7 @@ async def test_a_stop_before_its_campaign_is_known_counts_when_it_is(world: Worl
 
 
 async def test_the_list_is_managed_by_managers_read_by_auditors_and_each_account_has_its_own(sending: World) -> None:
-    number, other = sending.number(), World(sending.stack, sending.http, sending.database)
+    number, other = sending.number(), World(sending.stack, sending.http, sending.database, sending.vault)
     assert (await sending.call("POST", "/opt-outs", role=None, json={}))[0] == 401
     assert (await sending.call("POST", "/opt-outs", role=Role.AUDITOR, json={"phone": number}))[0] == 403
     assert (await sending.call("GET", "/opt-outs", role=Role.SENDER))[0] == 403

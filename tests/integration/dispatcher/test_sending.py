@@ -125,7 +125,7 @@ async def test_a_carrier_that_is_away_costs_few_attempts_and_nobody_is_lost(send
 
 
 async def test_a_large_campaign_does_not_delay_another(world: World) -> None:
-    large, small = world, World(world.stack, world.http, world.database)
+    large, small = world, World(world.stack, world.http, world.database, world.vault)
     await large.faults(latency_ms=100)  # 64 connections: 640/s, so the large one takes 3 s
     numbers, number = [large.number() for _ in range(2000)], small.number()
     await large.publish(*map(large.released, numbers))

@@ -13,9 +13,12 @@ from dispatcher import store, store_opt_outs
 from dispatcher.attempt import NeverPosted
 from dispatcher.outcome import Accepted, Unknown
 from dispatcher.store_attempts import Proof, settle, sweep
+from dispatcher.store_intents import Intent, take_intents
 from dispatcher.store_opt_outs import Word
 from kernel import database
 from kernel.outbox import Outbox
+from kernel.testing import VAULT_KEY
+from kernel.vault import Vault, open_vault
 
 from schemas.reasons import OptOutSource, UnresolvedReason
 from tests.integration.dispatcher.world import NOON
@@ -33,6 +36,13 @@ async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
     await pool.close()
 
 
+@pytest.fixture
+async def vault(database_url: str, pool: asyncpg.Pool) -> AsyncIterator[Vault]:
+    vault = await open_vault(database_url, store.SCHEMA, [VAULT_KEY])
+    yield vault
+    await vault.close()
+
+
 async def fill(pool: asyncpg.Pool, count: int) -> str:
     """Messages of one campaign, each with its place in the queue."""
     campaign_id = str(uuid.uuid4())
@@ -47,12 +57,12 @@ async def fill(pool: asyncpg.Pool, count: int) -> str:
     return campaign_id
 
 
-async def take(pool: asyncpg.Pool, limit: int, at: datetime = NOON) -> list[store.Intent]:
+async def take(pool: asyncpg.Pool, vault: Vault, limit: int, at: datetime = NOON) -> list[Intent]:
     outbox = Outbox()
     async with pool.acquire() as connection, connection.transaction():
-        _, intents = await store.take_intents(connection, limit, 1, at, outbox)
+        taken = await take_intents(connection, vault, limit, 1, at, outbox)
         await outbox.write(connection)
-    return intents
+    return taken.intents
 
 
 async def apply(pool: asyncpg.Pool, *proofs: Proof) -> list[str]:
@@ -63,22 +73,22 @@ async def apply(pool: asyncpg.Pool, *proofs: Proof) -> list[str]:
     return [attempts[proof.key].state for proof in proofs]
 
 
-async def test_taking_intents_costs_the_same_however_many_wait(pool: asyncpg.Pool) -> None:
-    await take(pool, 200)  # plans are made while the tables are empty, and kept
+async def test_taking_intents_costs_the_same_however_many_wait(pool: asyncpg.Pool, vault: Vault) -> None:
+    await take(pool, vault, 200)  # plans are made while the tables are empty, and kept
     await fill(pool, WAITING)
     times = []
     for _ in range(20):
         began = time.perf_counter()
-        assert len(await take(pool, 200)) == 200
+        assert len(await take(pool, vault, 200)) == 200
         times.append(time.perf_counter() - began)
     assert sorted(times)[10] < 0.5  # a plan that reads the tables whole takes seconds
-    statement = store.q.take_intents.replace("$1", "200").replace("$2", "now()").replace("$3", "1")
+    statement = store.q.take_messages.replace("$1", "200")
     plan = "\n".join(row[0] for row in await pool.fetch(f"EXPLAIN {statement}"))
     assert "queue_by_turn" in plan
-    assert not any(f"Seq Scan on {table}" in plan for table in ("queue", "messages", "attempts", "opt_outs"))
+    assert not any(f"Seq Scan on {table}" in plan for table in ("queue", "messages", "opt_outs", "erased"))
 
 
-async def test_an_import_of_opt_outs_halts_dispatch_only_for_moments(pool: asyncpg.Pool) -> None:
+async def test_an_import_of_opt_outs_halts_dispatch_only_for_moments(pool: asyncpg.Pool, vault: Vault) -> None:
     await fill(pool, 5000)
     account_id = str(uuid.uuid4())
 
@@ -96,46 +106,50 @@ async def test_an_import_of_opt_outs_halts_dispatch_only_for_moments(pool: async
     importing = asyncio.create_task(import_())
     while not importing.done():
         asked = time.perf_counter()
-        await take(pool, 10)
+        await take(pool, vault, 10)
         longest = max(longest, time.perf_counter() - asked)
     await importing
     assert longest < (time.perf_counter() - began) / 4
 
 
-async def test_an_intent_whose_commit_was_unclear_waits_again_unless_more_is_known(pool: asyncpg.Pool) -> None:
+async def test_an_intent_whose_commit_was_unclear_waits_again_unless_more_is_known(
+    pool: asyncpg.Pool, vault: Vault
+) -> None:
     await fill(pool, 3)
-    never, known, unknown = await take(pool, 3)
+    never, known, unknown = await take(pool, vault, 3)
     await apply(pool, Proof(*known.key, Accepted("SM1"), NOON))
     await apply(pool, Proof(*unknown.key, Unknown(UnresolvedReason.TIMEOUT), NOON))
     closed = await apply(pool, *(Proof(*intent.key, NeverPosted(), NOON) for intent in (never, known, unknown)))
     assert closed == ["refused", "accepted", "unknown"]
-    [again] = await take(pool, 3)
+    [again] = await take(pool, vault, 3)
     assert again.key == (never.recipient_id, 2)
 
 
-async def test_a_refused_attempt_that_was_taken_after_all_is_not_sent_again_while_it_waits(pool: asyncpg.Pool) -> None:
+async def test_a_refused_attempt_that_was_taken_after_all_is_not_sent_again_while_it_waits(
+    pool: asyncpg.Pool, vault: Vault
+) -> None:
     await fill(pool, 1)
-    [intent] = await take(pool, 1)
+    [intent] = await take(pool, vault, 1)
     assert await apply(pool, Proof(*intent.key, NeverPosted(), NOON)) == ["refused"]
     assert await apply(pool, Proof(*intent.key, Accepted("SM1"), NOON)) == ["accepted"]
-    assert await take(pool, 1) == []
+    assert await take(pool, vault, 1) == []
 
 
-async def test_no_second_attempt_while_one_is_not_known_to_be_refused(pool: asyncpg.Pool) -> None:
+async def test_no_second_attempt_while_one_is_not_known_to_be_refused(pool: asyncpg.Pool, vault: Vault) -> None:
     await fill(pool, 1)
-    [intent] = await take(pool, 1)
+    [intent] = await take(pool, vault, 1)
     await pool.execute("INSERT INTO queue VALUES ($1, 2, 0)", intent.recipient_id)
-    assert await take(pool, 1) == []
+    assert await take(pool, vault, 1) == []
     with pytest.raises(asyncpg.UniqueViolationError):
         insert = "INSERT INTO attempts (recipient_id, attempt, attempted_at) VALUES ($1, 3, now())"
         await pool.execute(insert, intent.recipient_id)
 
 
 async def test_accepted_messages_without_a_receipt_are_given_up_in_time_and_at_a_time_that_is_theirs(
-    pool: asyncpg.Pool,
+    pool: asyncpg.Pool, vault: Vault
 ) -> None:
     await fill(pool, 1500)
-    intents = [i for n in range(8) for i in await take(pool, 200, at=NOON + timedelta(microseconds=n))]
+    intents = [i for n in range(8) for i in await take(pool, vault, 200, at=NOON + timedelta(microseconds=n))]
     late = intents.pop(random.randrange(len(intents)))
     await apply(pool, *(Proof(*i.key, Accepted("SM1"), NOON + timedelta(seconds=1)) for i in intents))
     await apply(pool, Proof(*late.key, Unknown(UnresolvedReason.TIMEOUT), NOON))

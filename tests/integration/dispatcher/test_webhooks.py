@@ -4,6 +4,7 @@ from urllib.parse import urlencode
 
 import pytest
 from dispatcher import callback
+from dispatcher.store_callbacks import SERVICE_SUBJECT, open_form, service_key
 from twilio.request_validator import RequestValidator
 
 from tests.integration.dispatcher.world import ENVIRONMENT, World
@@ -61,14 +62,15 @@ async def test_bodies_that_are_no_forms_are_refused(world: World) -> None:
 
 
 async def test_a_receipt_for_an_attempt_that_is_not_ours_is_parked(world: World) -> None:
-    key = ENVIRONMENT["CALLBACK_KEY"].encode()
-    ours = callback.url("", key, world.campaign_id, 1)
+    secret = ENVIRONMENT["CALLBACK_KEY"].encode()
+    ours = callback.url("", secret, world.campaign_id, 1)
     for path in (STATUS, f"{STATUS}?recipient={world.campaign_id}&attempt=1&mac=00", ours):
         assert await post(world, path, {**RECEIPT, "MessageSid": world.campaign_id}) == 204
-    fates = await world.database.fetch(
-        "SELECT fate FROM callbacks WHERE convert_from(form, 'UTF8') LIKE '%' || $1 || '%'", world.campaign_id
-    )
-    assert [row["fate"] for row in fates] == ["parked"] * 3
+    rows = await world.database.fetch("SELECT fate, form FROM callbacks ORDER BY seq DESC LIMIT 3")
+    assert [row["fate"] for row in rows] == ["parked"] * 3
+    key = (await service_key(world.vault))[SERVICE_SUBJECT]
+    assert all(world.campaign_id.encode() not in row["form"] for row in rows), "they are sealed"
+    assert all(world.campaign_id in (open_form(key, row["form"]) or "") for row in rows)
 
 
 async def test_a_genuine_receipt_counts_once_however_often_it_comes(sending: World) -> None:

@@ -12,6 +12,7 @@ import urllib.request
 import uuid
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,10 @@ import asyncpg
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from kernel.kafka import Watcher
+from kernel.seal import EVIDENCE, NUMBER, is_sealed, key_id_of, text_of, unseal
+from kernel.testing import VAULT_KEY
 from kernel.tokens import Role, User, issue
+from kernel.vault import Vault
 
 from schemas.codec import decode, encode, key_of
 from schemas.events import CampaignCreated, Event, MessageReleased
@@ -33,6 +37,7 @@ TOKEN_KEY = "a token key for tests that is long enough"
 ENVIRONMENT = {
     "TOKEN_KEY": TOKEN_KEY,
     "PERSON_ID_SECRET": SECRET,
+    "VAULT_KEY": VAULT_KEY,
     "CALLBACK_KEY": "a callback key for tests",
     "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
     "TWILIO_AUTH_TOKEN": "an auth token for tests",
@@ -120,8 +125,9 @@ RECEIPTS = {"MessageDelivered", "MessageNotDelivered"}
 class World:
     """One test's campaign, with what happened to its recipients."""
 
-    def __init__(self, stack: Stack, http: aiohttp.ClientSession, database: asyncpg.Connection) -> None:
-        self.stack, self.http, self.database = stack, http, database
+    def __init__(self, stack: Stack, http: aiohttp.ClientSession, database: asyncpg.Connection, vault: Vault) -> None:
+        self.stack, self.http, self.database, self.vault = stack, http, database, vault
+        self._sealed: dict[str, MessageReleased] = {}
         self._readers: dict[str, AIOKafkaConsumer] = {}
         self._events: defaultdict[str, list[Any]] = defaultdict(list)
         self._watcher = Watcher(stack.bootstrap)
@@ -158,6 +164,25 @@ class World:
         )  # fmt: skip
 
     async def publish(self, *events: Event) -> None:
+        """Releases are sealed, as send-intake does it."""
+        releases = {event.event_id: event for event in events if isinstance(event, MessageReleased)}
+        sealed = dict(zip(releases, await self.all_sealed(*releases.values()), strict=True))
+        await self.publish_as_they_are(*(sealed.get(event.event_id, event) for event in events))
+
+    async def sealed(self, released: MessageReleased) -> MessageReleased:
+        return (await self.all_sealed(released))[0]
+
+    async def all_sealed(self, *releases: MessageReleased) -> list[MessageReleased]:
+        """With their persons' keys, which are made; the same event has the same bytes while its key is there."""
+        keys = await self.vault.keys_for({event.person_id: event.account_id for event in releases})
+        for event in releases:
+            key, text, known = keys[event.person_id], text_of(event.recipient_id), self._sealed.get(event.event_id)
+            if not is_sealed(event.number) and (known is None or key_id_of(known.number) != key.key_id):
+                sealed = replace(event, number=key.seal(NUMBER, event.number), text=key.seal(text, event.text))
+                self._sealed[event.event_id] = sealed
+        return [self._sealed.get(event.event_id, event) for event in releases]
+
+    async def publish_as_they_are(self, *events: Event) -> None:
         producer = AIOKafkaProducer(bootstrap_servers=self.stack.bootstrap, enable_idempotence=True, acks="all")
         await producer.start()
         try:
@@ -166,6 +191,11 @@ class World:
             await producer.flush()
         finally:
             await producer.stop()
+
+    async def opened(self, event: Any) -> tuple[str | None, str | None]:
+        """The number and the evidence of an opt-out."""
+        key = (await self.vault.keys([event.person_id])).get(event.person_id)
+        return unseal(key, NUMBER, event.number), unseal(key, EVIDENCE, event.evidence)
 
     async def log(self, topic: str) -> list[Any]:
         """The account's events in this topic, in order within a key."""
@@ -233,11 +263,14 @@ class World:
         async with self.http.post(f"{self.stack.carrier_url}/simulator/inbound", json=reply) as answer:
             return answer.status
 
+    def headers(self, role: Role | None) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.tokens[role]}"} if role else {}
+
     async def call(
         self, method: str, path: str, role: Role | None = Role.MANAGER, **request: Any
     ) -> tuple[int, dict[str, Any]]:
-        headers = {"Authorization": f"Bearer {self.tokens[role]}"} if role else {}
-        async with self.http.request(method, f"{self.stack.url}/api/v1{path}", headers=headers, **request) as answer:
+        url = f"{self.stack.url}/api/v1{path}"
+        async with self.http.request(method, url, headers=self.headers(role), **request) as answer:
             return answer.status, orjson.loads(await answer.read())
 
 

@@ -49,7 +49,7 @@ async def world(service: Service, bootstrap: str) -> AsyncIterator[World]:
 @pytest.fixture
 async def read_models(postgres: EmbeddedPostgres, request: pytest.FixtureRequest) -> AsyncIterator[Pool]:
     """Read models of the test's own, without a service."""
-    schema = request.node.name[:60]
+    schema = request.node.name[:59]
     await database.migrate(postgres.url, schema, "projections")
     pool = await database.open_pool(postgres.url, schema, max_size=4)
     yield pool

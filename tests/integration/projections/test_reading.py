@@ -2,11 +2,13 @@
 
 import asyncio
 import uuid
+from typing import Any
 
 import aiohttp
+from kernel.tokens import Role
 from projections.report import COLUMNS
 
-from tests.integration.projections.world import World
+from tests.integration.projections.world import World, eventually
 
 NASTY = {
     "First Name": '=HYPERLINK("x")',
@@ -48,6 +50,51 @@ async def test_the_report_tells_each_recipient_what_happened_and_why(world: Worl
     assert [row["carrier_code"] for row in rows] == ["", "", "", "500", "30006", "", ""]
     opted_out = "2026-03-01T11:59:00.000000Z"
     assert [row["opted_out_at"] for row in rows] == ["", "", opted_out, "", "", opted_out, ""]
+
+
+async def test_who_was_erased_is_counted_and_not_named(world: World) -> None:
+    lives = [world.life(n) for n in range(3)]
+    await world.publish([lives[0].created(), *(life.added() for life in lives), lives[1].processed()])
+    await world.publish([lives[1].attempted(), lives[1].accepted(), lives[1].delivered()])
+    await world.progress_is(recipients=3, delivered=1)
+    before = await world.progress()
+    await world.erase(lives[1])
+    timeline = f"/recipients/{lives[1].recipient_id}/timeline"
+
+    async def erased() -> dict[str, Any] | None:
+        told = {fact["event"]: fact for fact in (await world.get(timeline))[1]["events"]}
+        return told if "PersonErased" in told else None
+
+    told = await eventually(erased, lambda: "the erasure is not in the timeline")
+    rows = await world.report()
+    assert [row["phone"] for row in rows] == [lives[0].number, "", lives[2].number]
+    blank = rows[1]
+    assert (blank["first_name"], blank["last_name"], blank["City"], blank["state"]) == ("", "", "", "delivered")
+    assert {**(await world.progress()), "as_of": None} == {**before, "as_of": None}
+    _, one = await world.get(f"/recipients/{lives[1].recipient_id}")
+    assert (one["phone"], one["first_name"], one["state"]) == (None, "", "delivered")
+    assert (told["RecipientProcessed"]["text"], told["RecipientProcessed"]["number"]) == (None, None)
+    assert told["RecipientAdded"]["columns"] is None and told["PersonErased"]["key_id"] == lives[1].key.key_id.hex()
+
+
+async def test_what_is_held_of_a_person_is_told_to_their_account_alone(world: World) -> None:
+    life, other = world.life(1), world.life(2)
+    await world.publish([life.created(), life.added(), life.delivered(), other.added()])
+    await world.progress_is(recipients=2, delivered=1)
+    url = f"{world.service.url}/api/v1/persons/{life.person_id}"
+    async with world.http.get(url, headers=world.headers(role=Role.MANAGER)) as answer:
+        held = await answer.json()
+    assert held["person_id"] == life.person_id
+    assert [(one["campaign_id"], one["phone"], one["state"]) for one in held["recipients"]] == [
+        (world.campaign_id, life.number, "delivered")
+    ]
+    for headers, status in (
+        (world.headers(), 403),
+        (world.headers(str(uuid.uuid4()), Role.MANAGER), 404),
+        ({}, 401),
+    ):
+        async with world.http.get(url, headers=headers) as answer:
+            assert answer.status == status
 
 
 async def test_no_cell_of_the_report_is_a_formula(world: World) -> None:

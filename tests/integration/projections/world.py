@@ -17,13 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import asyncpg
 import orjson
 from aiokafka import AIOKafkaProducer
+from kernel.seal import VaultKey
+from kernel.testing import VAULT_KEY
 from kernel.tokens import Role, User, issue
 
 from schemas.codec import encode, key_of
 from schemas.topics import TOPIC_OF
-from tests.unit.projections.life import Life
+from tests.unit.projections.life import Life, key_of_person, secret_of
 
 TOKEN_KEY = "a token key for tests that is long enough"
 PATIENCE_S = 20.0
@@ -51,6 +54,7 @@ class Service:
             "DATABASE_URL": self.database_url,
             "KAFKA_BOOTSTRAP": self.bootstrap,
             "TOKEN_KEY": TOKEN_KEY,
+            "VAULT_KEY": VAULT_KEY,
             "PERSON_ID_SECRET": "a person id secret",
             "PROJECTIONS_PORT": str(self.port),
         }
@@ -88,17 +92,44 @@ class World:
     def __init__(self, service: Service, producer: AIOKafkaProducer, http: aiohttp.ClientSession) -> None:
         self.service, self.http = service, http
         self._producer = producer
+        self._met: set[str] = set()
         self.account = uuid.uuid4().hex
         self.campaign_id, self.account_id = self.life(0).campaign_id, self.life(0).account_id
 
     def life(self, n: int, **about: Any) -> Life:
-        return Life(account=self.account, number=f"+1202555{n:04d}", position=n, **about)
+        return Life(account=self.account, number=f"+1202555{n:04d}", position=n, sealed=True, **about)
 
     async def publish(self, events: Iterable[Any]) -> None:
-        """Returns once the log has them."""
+        """Returns once the log has them, and the vault the keys of whom they are about."""
+        events = list(events)
+        await self._meet({event.person_id: event.account_id for event in events if hasattr(event, "person_id")})
         for event in events:
             await self.publish_raw(TOPIC_OF[type(event)].name, key_of(event), encode(event))
         await self._producer.flush()
+
+    async def _meet(self, people: dict[str, str]) -> None:
+        """As send-intake does it, but with keys that a test can make again."""
+        vault_key = VaultKey(VAULT_KEY)
+        rows = [
+            (id_, account_id, key_of_person(id_).key_id, vault_key.wrap(id_, secret_of(id_)), vault_key.key_id)
+            for id_, account_id in people.items()
+            if id_ not in self._met
+        ]
+        self._met |= people.keys()
+        connection = await asyncpg.connect(self.service.database_url)
+        await connection.executemany(
+            """INSERT INTO vault.keys (subject_id, kind, account_id, key_id, wrapped, wrapped_by)
+               VALUES ($1, 'person', $2, $3, $4, $5)""",
+            rows,
+        )
+        await connection.close()
+
+    async def erase(self, life: Life) -> None:
+        """As the dispatcher does it: the event, and the key is gone."""
+        await self.publish([life.erased()])
+        connection = await asyncpg.connect(self.service.database_url)
+        await connection.execute("DELETE FROM vault.keys WHERE subject_id = $1", life.person_id)
+        await connection.close()
 
     async def publish_raw(self, topic: str, key: bytes | None, value: bytes) -> Any:
         return await self._producer.send(topic, value, key=key)

@@ -5,21 +5,24 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from uuid import uuid4
 
 import pytest
 from kernel import database
 from kernel.database import Pool
 from kernel.outbox import unpack
-from kernel.testing import number
+from kernel.seal import unseal
+from kernel.testing import VAULT_KEY, number
 from kernel.tokens import Role, User
-from send_intake import store, store_sending, store_users
-from send_intake.admission import Campaign, Press
+from kernel.vault import Vault, open_vault
+from send_intake import store, store_sealed, store_sending, store_users
+from send_intake.admission import Campaign, Hand, Press
 from send_intake.import_ import Row
 from send_intake.store_presses import Answer, Presses
 
 from schemas.codec import decode
 from schemas.events import Event
-from schemas.identity import recipient_id
+from schemas.identity import person_id, recipient_id
 
 SECRET = "a person id secret for tests"
 
@@ -29,7 +32,9 @@ class Intake:
     """What a test works with."""
 
     pool: Pool
+    vault: Vault
     presses: Presses
+    database_url: str
     users: list[User] = field(default_factory=list)
 
     async def user(self, name: str) -> User:
@@ -39,23 +44,39 @@ class Intake:
     async def campaign(self, recipients: int, scheduled_for: datetime | None = None, *senders: User) -> Campaign:
         """A campaign with numbers 0 to `recipients`, which the senders are sending."""
         manager = await self.user("manager")
-        campaign_id = await store.create_campaign(
-            self.pool, manager.account_id, manager.user_id, "Spring", "Hello {name}", scheduled_for, None
+        campaign_id, account_id = str(uuid4()), manager.account_id
+        text = await store_sealed.seal_template(self.vault, account_id, campaign_id, "Hello {name}")
+        await store.create_campaign(
+            self.pool, campaign_id, account_id, manager.user_id, "Spring", text, scheduled_for, None
         )
-        row = await store.campaign_row(self.pool, manager.account_id, campaign_id)
+        row = await store.campaign_row(self.pool, account_id, campaign_id)
         assert row is not None
-        campaign = store.campaign_of(row)
+        (opened,) = await store_sealed.open_templates(self.vault, [row])
+        campaign = store.campaign_of(opened)
         await self.add(campaign, range(recipients))
         for sender in senders:
-            await store_sending.start(self.pool, campaign_id, sender.user_id, take_over=True)
+            await store_sending.start(self.pool, account_id, campaign_id, sender.user_id, take_over=True)
         return campaign
 
     async def add(self, campaign: Campaign, numbers: range) -> int:
         rows = [Row(line, number(n), {"name": f"n{n}"}) for line, n in enumerate(numbers, 2)]
-        return await store.add_recipients(self.pool, SECRET, campaign, "a manager", rows)
+        new = await store_sealed.new_recipients(self.vault, SECRET, campaign, rows)
+        return await store.add_recipients(self.pool, campaign, "a manager", new.values())
 
     async def press(self, campaign: Campaign, n: int, user: User) -> Answer:
-        return await self.presses.press(Press(recipient_id(campaign.campaign_id, number(n)), campaign, user.user_id))
+        rid = recipient_id(campaign.campaign_id, number(n))
+        return await self.presses.press(Press(rid, campaign, Hand(user.user_id, "t1", "a browser")))
+
+    async def opened(self, person_id: str, what: str, sealed: str) -> str | None:
+        """What a sealed text says."""
+        return unseal((await self.vault.keys([person_id])).get(person_id), what, sealed)
+
+    async def erase(self, campaign: Campaign, n: int) -> None:
+        """The person's key goes, as the dispatcher takes it."""
+        person = person_id(SECRET, campaign.account_id, number(n))
+        eraser = await open_vault(self.database_url, "dispatcher", [VAULT_KEY])
+        await eraser.destroy(person, (await eraser.keys([person]))[person].key_id, "a manager", "a wish")
+        await eraser.close()
 
     async def events(self, kind: type[Event]) -> list[Event]:
         """What was committed to the outbox, in its order."""
@@ -68,10 +89,12 @@ class Intake:
 async def intake(database_url: str) -> AsyncIterator[Intake]:
     await database.migrate(database_url, "send_intake", "send_intake")
     pool = await database.open_pool(database_url, "send_intake", max_size=16)
-    presses = Presses(pool, asyncio.Event())
+    vault = await open_vault(database_url, "send_intake", [VAULT_KEY])
+    presses = Presses(pool, vault, asyncio.Event())
     running = asyncio.create_task(presses.run())
-    yield Intake(pool, presses)
+    yield Intake(pool, vault, presses, database_url)
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
+    await vault.close()
     await pool.close()

@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from kernel.seal import NUMBER, is_sealed
 from kernel.testing import number
 from send_intake import store, store_sending
 
@@ -14,16 +15,21 @@ CLAIM_S = 900
 
 
 async def claimed(intake: Intake, campaign_id: str, user_id: str, limit: int) -> list[str]:
-    rows = await store_sending.next_rows(intake.pool, campaign_id, user_id, limit, CLAIM_S)
-    return [row["number"] for row in rows]
+    account_id = (await intake.user("manager")).account_id
+    rows = await store_sending.next_rows(intake.pool, intake.vault, account_id, campaign_id, user_id, limit, CLAIM_S)
+    return [row.person.number for row in rows]
 
 
 async def test_the_same_list_again_adds_nothing(intake: Intake) -> None:
     campaign = await intake.campaign(50)
     assert await intake.add(campaign, range(50)) == 0
     assert await intake.add(campaign, range(40, 60)) == 10
-    events = await intake.events(RecipientAdded)
-    assert [event.number for event in events if isinstance(event, RecipientAdded)] == [number(n) for n in range(60)]
+    events = [event for event in await intake.events(RecipientAdded) if isinstance(event, RecipientAdded)]
+    assert [await intake.opened(event.person_id, NUMBER, event.number) for event in events] == [
+        number(n) for n in range(60)
+    ]
+    assert all(is_sealed(event.number) and is_sealed(event.cells) for event in events)
+    assert {tuple(event.columns.items()) for event in events} == {(("name", ""),)}
     assert await intake.pool.fetchval("SELECT recipients FROM campaigns") == 60
 
 
@@ -73,9 +79,16 @@ async def test_a_user_sends_one_campaign_at_a_time(intake: Intake) -> None:
     first, second = await intake.campaign(3, None, ada), await intake.campaign(3)
     await claimed(intake, first.campaign_id, ada.user_id, 3)
     with pytest.raises(store_sending.SendingAnother) as another:
-        await store_sending.start(intake.pool, second.campaign_id, ada.user_id, take_over=False)
+        await store_sending.start(intake.pool, second.account_id, second.campaign_id, ada.user_id, take_over=False)
     assert another.value.campaign_id == first.campaign_id
-    await store_sending.start(intake.pool, second.campaign_id, ada.user_id, take_over=True)
+    await store_sending.start(intake.pool, second.account_id, second.campaign_id, ada.user_id, take_over=True)
     bob = await intake.user("Bob")
-    await store_sending.start(intake.pool, first.campaign_id, bob.user_id, take_over=False)
+    await store_sending.start(intake.pool, first.account_id, first.campaign_id, bob.user_id, take_over=False)
     assert len(await claimed(intake, first.campaign_id, bob.user_id, 3)) == 3, "the rows Ada left are free"
+
+
+async def test_who_was_erased_is_shown_to_nobody_and_others_take_their_place(intake: Intake) -> None:
+    ada = await intake.user("Ada")
+    campaign = await intake.campaign(6, None, ada)
+    await intake.erase(campaign, 1)
+    assert await claimed(intake, campaign.campaign_id, ada.user_id, 3) == [number(n) for n in (0, 2, 3)]

@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from kernel.seal import NUMBER, text_of
 from kernel.testing import number
 from send_intake import store, store_sending
 from send_intake.admission import Processed, Refused
@@ -25,7 +26,22 @@ async def test_a_press_is_answered_with_what_is_in_the_log(intake: Intake) -> No
     assert (event.recipient_id, event.processed_at, event.processed_by, event.due_at) == (
         answer.recipient_id, answer.processed_at, ada.user_id, answer.due_at,
     )  # fmt: skip
-    assert (event.number, event.text, event.sender) == (number(1), "Hello n1", campaign.sender)
+    rid, person = event.recipient_id, event.person_id
+    assert await intake.opened(person, NUMBER, event.number) == number(1)
+    assert await intake.opened(person, text_of(rid), event.text) == "Hello n1"
+    keys = await intake.vault.keys([person])
+    assert event.text_hash == keys[person].commitment(rid, "Hello n1")
+    assert (event.sender, event.token_id, event.client) == (campaign.sender, "t1", "a browser")
+
+
+async def test_a_press_on_somebody_who_was_erased_is_processed_and_says_nothing(intake: Intake) -> None:
+    ada = await intake.user("Ada")
+    campaign = await intake.campaign(2, None, ada)
+    await intake.erase(campaign, 1)
+    answer = await intake.press(campaign, 1, ada)
+    [event] = await intake.events(RecipientProcessed)
+    assert isinstance(answer, Processed) and isinstance(event, RecipientProcessed)
+    assert (event.text, event.text_hash) == ("", None)
 
 
 async def test_a_press_before_t_is_due_at_t(intake: Intake) -> None:
@@ -41,7 +57,11 @@ async def test_two_users_on_one_recipient_get_the_same_answer_and_make_one_event
 ) -> None:
     ada, bob = await intake.user("Ada"), await intake.user("Bob")
     campaign = await intake.campaign(40, None, ada, bob)
-    other = intake if together else Intake(intake.pool, Presses(intake.pool, asyncio.Event()))
+    other = (
+        intake
+        if together
+        else Intake(intake.pool, intake.vault, Presses(intake.pool, intake.vault, asyncio.Event()), intake.database_url)
+    )
     running = asyncio.create_task(other.presses.run())
     pairs = await asyncio.gather(
         *(asyncio.gather(intake.press(campaign, n, ada), other.press(campaign, n, bob)) for n in range(40))
@@ -107,7 +127,7 @@ async def test_an_end_is_answered_once_and_frees_its_senders(intake: Intake) -> 
     campaign = await intake.campaign(1, None, ada)
     await asyncio.gather(*(store.end_campaign(intake.pool, campaign, f"manager {n}") for n in range(5)))
     assert len(await intake.events(CampaignEnded)) == 1
-    assert not await store_sending.is_sending(intake.pool, campaign.campaign_id, ada.user_id)
+    assert not await store_sending.is_sending(intake.pool, campaign.account_id, campaign.campaign_id, ada.user_id)
 
 
 async def test_a_stream_of_presses_does_not_keep_the_end_waiting(intake: Intake) -> None:

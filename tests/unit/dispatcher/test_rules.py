@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from dispatcher import callback, clearance, csv_list, keywords, receipt, retry, turns
-from dispatcher.clearance import Clear, OptOut, Suppress
+from dispatcher.clearance import Clear, Hold, OptOut, Suppress
 from dispatcher.csv_list import Listed, NoPhoneColumn, Reader, Reject
 from dispatcher.keywords import Verdict
 from dispatcher.outcome import Accepted, NotAccepted, Outcome, Unknown
@@ -30,8 +30,26 @@ RID = "11111111-1111-5111-8111-111111111111"
 @pytest.mark.parametrize("source", OptOutSource)
 def test_every_opt_out_suppresses(source: OptOutSource) -> None:
     opt_out = OptOut(source, NOON, RID)
-    assert clearance.decide(opt_out) == Suppress(SuppressReason.OPTED_OUT, opt_out)
-    assert clearance.decide(None) == Clear()
+    for erased in (False, True):  # whoever was erased stays opted out, and that is what is said
+        for readable in (False, True):
+            assert clearance.decide(opt_out, erased=erased, readable=readable) == Suppress(
+                SuppressReason.OPTED_OUT, opt_out
+            )
+
+
+@pytest.mark.parametrize(
+    ("erased", "readable", "decision"),
+    [
+        (False, True, Clear()),
+        (True, False, Suppress(SuppressReason.PERSON_ERASED)),
+        (True, True, Suppress(SuppressReason.PERSON_ERASED)),  # their key is about to go
+        (False, False, Hold()),  # a vault that is not the right one suppresses nobody
+    ],
+)
+def test_an_erased_person_is_not_texted_and_a_missing_key_loses_nobody(
+    erased: bool, readable: bool, decision: object
+) -> None:
+    assert clearance.decide(None, erased=erased, readable=readable) == decision
 
 
 def test_start_lifts_only_what_the_person_said() -> None:

@@ -1,8 +1,12 @@
 """Events of one recipient, as the services write them: ids that follow from what happened, times that go on."""
 
+import hashlib
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from kernel.seal import CELLS, EVIDENCE, NUMBER, Key, text_of
 
 from schemas import events as e
 from schemas.identity import event_id, recipient_id, uuid5
@@ -20,6 +24,14 @@ WORLD = "0f4d5a52-6f2c-5a5e-9a3e-0c6c2f1f6d10"
 MINUTE = timedelta(minutes=1)
 
 
+def secret_of(person_id: str) -> bytes:
+    return hashlib.sha256(person_id.encode()).digest()
+
+
+def key_of_person(person_id: str) -> Key:
+    return Key(secret_of(person_id))
+
+
 @dataclass
 class Life:
     """One recipient of one campaign. Every method makes one event; the same call makes the same event."""
@@ -29,6 +41,15 @@ class Life:
     account: str = "acme"
     position: int = 1
     columns: dict[str, str] = field(default_factory=lambda: {"First Name": "Ada", "last_name": "Byron", "City": "Bath"})
+    sealed: bool = False  # else as version 0.1.0 wrote it
+
+    @property
+    def key(self) -> Key:
+        """The person's: it follows from who they are, so that whoever needs it can make it."""
+        return key_of_person(self.person_id)
+
+    def _seal(self, what: str, text: str) -> str:
+        return self.key.seal(what, text) if self.sealed else text
 
     @property
     def account_id(self) -> str:
@@ -77,18 +98,24 @@ class Life:
 
     def added(self) -> e.RecipientAdded:
         about = self._about("RecipientAdded", -5, "mia")
-        return e.RecipientAdded(**about, position=self.position, number=self.number, columns=self.columns)
+        columns, cells = self.columns, ""
+        if self.sealed:
+            columns, cells = dict.fromkeys(columns, ""), self._seal(CELLS, json.dumps(list(columns.values())))
+        number = self._seal(NUMBER, self.number)
+        return e.RecipientAdded(**about, position=self.position, number=number, columns=columns, cells=cells)
 
     def processed(self) -> e.RecipientProcessed:
         return e.RecipientProcessed(
             **self._about("RecipientProcessed", 0, "sam"), processed_at=NOON, processed_by="sam", due_at=NOON,
-            scheduled_for=None, number=self.number, text="Hello Ada", sender="+12025550100",
+            scheduled_for=None, number=self._seal(NUMBER, self.number),
+            text=self._seal(text_of(self.recipient_id), "Hello Ada"), sender="+12025550100",
         )  # fmt: skip
 
     def released(self) -> e.MessageReleased:
         return e.MessageReleased(
             **self._about("MessageReleased", 0, "scheduler"), due_at=NOON,
-            scheduled_for=None, number=self.number, text="Hello Ada", sender="+12025550100",
+            scheduled_for=None, number=self._seal(NUMBER, self.number),
+            text=self._seal(text_of(self.recipient_id), "Hello Ada"), sender="+12025550100",
         )  # fmt: skip
 
     def dropped(self) -> e.MessageDropped:
@@ -140,6 +167,11 @@ class Life:
     def opted_out(self, minutes: float = -1) -> e.PersonOptedOut:
         return e.PersonOptedOut(**self._of_person("PersonOptedOut", minutes))
 
+    def erased(self, minutes: float = 40) -> e.PersonErased:
+        about = self._about("PersonErased", minutes, "mia")
+        del about["campaign_id"], about["recipient_id"]
+        return e.PersonErased(**about, key_id=self.key.key_id.hex())
+
     def opted_in(self, minutes: float = 1) -> e.PersonOptedIn:
         return e.PersonOptedIn(**self._of_person("PersonOptedIn", minutes))
 
@@ -147,7 +179,12 @@ class Life:
         about = self._about(event, minutes, "dispatcher")
         del about["campaign_id"], about["recipient_id"]
         about["event_id"] = event_id(self.person_id, f"{event}:{minutes}")
-        return {**about, "number": self.number, "source": "reply", "evidence": "STOP"}
+        return {
+            **about,
+            "number": self._seal(NUMBER, self.number),
+            "source": "reply",
+            "evidence": self._seal(EVIDENCE, "STOP"),
+        }
 
     def all_about_it(self, attempts: int = 2) -> list[Any]:
         """Everything that could ever be said about the recipient, also what contradicts the rest."""

@@ -95,18 +95,16 @@ def test_a_receipt_before_the_acceptance_does_not_lose_the_acceptance() -> None:
     assert row.attempt.sent_at == ADA.attempted().occurred_at
 
 
-def test_names_are_found_whatever_the_columns_are_called() -> None:
-    row = row_of([Life(columns={"FIRST_name": "Ada", "lastname": "Byron", "Notes": "x"}).added()])
-    assert (row.listed.first_name, row.listed.last_name) == ("Ada", "Byron")
-
-
-def test_a_list_without_names_has_none() -> None:
-    assert row_of([Life(columns={}).added()]).listed[1:] == ("", "", "{}")
+def test_a_list_is_kept_as_headers_and_cells() -> None:
+    row = row_of([Life(columns={"Name": "Ada", "Notes": "x"}).added()])
+    assert row.listed[1:] == ('["Name","Notes"]', '["Ada","x"]')
+    sealed = Life(columns={"Name": "Ada"}, sealed=True).added()
+    assert row_of([sealed]).listed[1:] == ('["Name"]', sealed.cells)
 
 
 def test_what_postgres_cannot_keep_is_left_out() -> None:
     row = row_of([Life(columns={"no\x00te": "a\x00b", "slash": "\\u0000"}).added()])
-    assert row.listed.columns == '{"note":"ab","slash":"\\\\u0000"}'
+    assert row.listed[1:] == ('["note","slash"]', '["ab","\\\\u0000"]')
 
 
 def test_who_pressed_and_when_is_kept() -> None:

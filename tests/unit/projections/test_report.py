@@ -6,10 +6,20 @@ import io
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from projections.people import Person
 from projections.progress import State
-from projections.report import COLUMNS, WORDS, file_name, guarded, header_line, own_columns, words
+from projections.report import COLUMNS, WORDS, Line, Sheet, file_name, guarded, own_columns, words
 
 from schemas import reasons
+
+UNPROCESSED = Line("r1", "unprocessed", "", *[None] * 12)
+texts = st.text(alphabet=st.characters(exclude_characters="\x00", exclude_categories=("Cs",)))
+
+
+def header_line(names: list[str]) -> bytes:
+    sheet = Sheet(names)
+    sheet.header()
+    return sheet.taken()
 
 
 @pytest.mark.parametrize(
@@ -50,10 +60,23 @@ def test_no_cell_begins_as_a_formula(cell: str) -> None:
     assert found.removeprefix("'") == cell.removeprefix("'")
 
 
-@given(st.lists(st.text(alphabet=st.characters(exclude_characters="\x00", exclude_categories=("Cs",))), max_size=4))
+@given(st.lists(texts, max_size=4))
 def test_any_header_survives_csv(names: list[str]) -> None:
     line = header_line(names).decode()
     assert next(csv.reader(io.StringIO(line, newline="")))[len(COLUMNS) :] == [guarded(name) for name in names]
+
+
+@given(st.dictionaries(texts, texts, max_size=4), texts)
+def test_any_cell_survives_csv_and_none_is_a_formula(cells: dict[str, str], code: str) -> None:
+    own = own_columns(cells)
+    sheet = Sheet(own)
+    sheet.add(UNPROCESSED._replace(carrier_code=code), Person("+12025550123", cells))
+    sheet.add(UNPROCESSED, Person(None, cells))
+    first, second = csv.reader(io.StringIO(sheet.taken().decode(), newline=""))
+    assert first[len(COLUMNS) :] == second[len(COLUMNS) :] == [guarded(cells[name]) for name in own]
+    told = dict(zip(COLUMNS, first, strict=False))
+    assert (told["phone"], told["carrier_code"], second[1]) == ("+12025550123", guarded(code), "")
+    assert not [cell for cell in first if cell[:1] in tuple("=+-@\t\r") and cell not in ("", "+12025550123")]
 
 
 @pytest.mark.parametrize(

@@ -50,17 +50,17 @@ def test_a_timeline_tells_each_event_once_as_it_happened() -> None:
             ADA.accepted(), ADA.not_delivered(), ADA.delivered()]  # fmt: skip
     mixed = life + life
     random.Random(7).shuffle(mixed)
-    told = facts(mixed)
+    told = facts(mixed, {})
     assert [fact["event"] for fact in told] == [type(event).__name__ for event in life]
     assert list(told[0])[:5] == ["event_id", "event", "occurred_at", "actor", "caused_by"]
 
 
 def test_a_timeline_says_which_text_and_why() -> None:
-    told = {fact["event"]: fact for fact in facts([ADA.processed(), ADA.not_delivered()])}
+    told = {fact["event"]: fact for fact in facts([ADA.processed(), ADA.not_delivered()], {})}
     assert told["RecipientProcessed"]["text"] == "Hello Ada"
     assert told["MessageNotDelivered"]["reason_code"] == "landline"
     assert "landline" in told["MessageNotDelivered"]["reason"]
 
 
 def test_a_timeline_does_not_repeat_what_was_asked_for() -> None:
-    assert not {"account_id", "campaign_id", "recipient_id", "person_id"} & set(facts([ADA.added()])[0])
+    assert not {"account_id", "campaign_id", "recipient_id", "person_id"} & set(facts([ADA.added()], {})[0])

@@ -7,7 +7,7 @@ from io import BytesIO
 from uuid import UUID
 
 import pytest
-from fastavro import parse_schema, schemaless_reader
+from fastavro import parse_schema, schemaless_reader, schemaless_writer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +24,7 @@ from schemas.codec import (
     key_of,
     published_schema,
     to_micros,
+    versions_of,
 )
 from schemas.events import ClockAdvanced, Event, PersonOptedOut
 from schemas.reasons import OptOutSource
@@ -64,9 +65,29 @@ def test_what_was_encoded_is_decoded(event_type: type[Event], data: st.DataObjec
 @given(st.data())
 def test_a_stock_reader_with_the_published_schema_sees_the_same(event_type: type[Event], data: st.DataObject) -> None:
     event = data.draw(any_of(event_type))
-    schema = parse_schema(published_schema(f"{TOPIC_OF[event_type].name}/{event_type.__name__}"))
+    schema = parse_schema(published_schema(versions_of(event_type)[-1]))
     record = schemaless_reader(BytesIO(encode(event)[HEADER_BYTES:]), schema)
     assert {name: str(value) if isinstance(value, UUID) else value for name, value in record.items()} == asdict(event)
+
+
+VERSIONED = [event for event in EVENTS if len(versions_of(event)) > 1]
+
+
+@pytest.mark.parametrize("event_type", VERSIONED)
+@settings(max_examples=5, deadline=None)
+@given(st.data())
+def test_versions_read_each_other_and_ours_reads_them_all(event_type: type[Event], data: st.DataObject) -> None:
+    event = data.draw(any_of(event_type))
+    first, *_, last = versions_of(event_type)
+    old, new = parse_schema(published_schema(first)), parse_schema(published_schema(last))
+    forwards = BytesIO(encode(event)[HEADER_BYTES:])
+    known = schemaless_reader(forwards, new, old, return_record_name=False)
+    assert set(known) == {field["name"] for field in published_schema(first)["fields"]}
+    body = BytesIO()
+    schemaless_writer(body, old, known)
+    backwards = schemaless_reader(BytesIO(body.getvalue()), old, new)
+    written_then = codec.MAGIC + SCHEMA_IDS[first].to_bytes(4, "big") + body.getvalue()
+    assert {n: str(v) if isinstance(v, UUID) else v for n, v in backwards.items()} == asdict(decode(written_then))
 
 
 def test_the_bytes_of_an_event_stay_what_they_are() -> None:

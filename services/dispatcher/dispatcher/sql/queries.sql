@@ -1,8 +1,8 @@
 -- name: insert_messages
 -- Releases, in id order; answers the new ones only.
-INSERT INTO messages (recipient_id, account_id, campaign_id, person_id, released_by, due_at, number, text, sender)
+INSERT INTO messages (recipient_id, account_id, campaign_id, person_id, released_by, due_at, number, text, sender, key_id)
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::timestamptz[],
-                     $7::text[], $8::text[], $9::text[])
+                     $7::text[], $8::text[], $9::text[], $10::bytea[])
 ON CONFLICT DO NOTHING
 RETURNING recipient_id::text, account_id::text, campaign_id::text;
 
@@ -36,37 +36,43 @@ SELECT pg_advisory_xact_lock_shared(hashtextextended('handsent.opt-outs', 0)),
 SELECT pg_advisory_xact_lock(hashtextextended('handsent.opt-outs', 0)),
        set_config('synchronous_commit', 'on', true);
 
--- name: take_intents
--- Takes up to $1 messages off the queue, whose turn it is: an attempt owned by $3 at time $2, or suppressed.
+-- name: take_messages
+-- Takes up to $1 messages off the queue, whose turn it is, with what stands against each: an opt-out, an erasure.
 WITH taken AS (
     DELETE FROM queue WHERE ctid = ANY(ARRAY(
         SELECT ctid FROM queue WHERE not_before IS NULL ORDER BY turn LIMIT $1 FOR UPDATE SKIP LOCKED))
     RETURNING recipient_id, attempt, turn
 ), served AS MATERIALIZED (
     SELECT setval('served_turn', greatest(max(turn), (SELECT last_value FROM served_turn))) FROM taken
-), message AS MATERIALIZED (
-    -- LATERAL with LIMIT pins one index look-up per message, whatever the planner thinks of a young table.
-    SELECT t.recipient_id, t.attempt, m.*, o.*
-      FROM taken t
-     CROSS JOIN LATERAL (SELECT account_id, campaign_id, person_id, released_by, number, text, sender
-                           FROM messages WHERE recipient_id = t.recipient_id LIMIT 1) m
-      LEFT JOIN LATERAL (SELECT source, changed_at, event_id
-                           FROM opt_outs WHERE person_id = m.person_id AND in_force LIMIT 1) o ON true
-), attempted AS (
+)
+-- LATERAL with LIMIT pins one index look-up per message, whatever the planner thinks of a young table.
+SELECT t.recipient_id::text, t.attempt, m.account_id::text, m.campaign_id::text, m.person_id::text,
+       m.released_by::text, m.number, m.text, m.sender, x.erased_at IS NOT NULL AS erased,
+       o.source, o.changed_at AS opted_out_at, o.event_id::text AS opt_out_event_id
+  FROM taken t
+ CROSS JOIN served
+ CROSS JOIN LATERAL (SELECT account_id, campaign_id, person_id, released_by, number, text, sender, key_id
+                       FROM messages WHERE recipient_id = t.recipient_id LIMIT 1) m
+  LEFT JOIN LATERAL (SELECT source, changed_at, event_id
+                       FROM opt_outs WHERE person_id = m.person_id AND in_force LIMIT 1) o ON true
+  LEFT JOIN LATERAL (SELECT erased_at FROM erased
+                      WHERE person_id = m.person_id AND key_id = coalesce(m.key_id, key_id) LIMIT 1) x ON true;
+
+-- name: write_intents
+-- Attempts at time $3, owned by $4; answers those that did not exist yet.
+WITH attempted AS (
     INSERT INTO attempts (recipient_id, attempt, attempted_at)
-    SELECT recipient_id, attempt, $2 FROM message WHERE source IS NULL ORDER BY recipient_id
+    SELECT recipient_id, attempt, $3 FROM unnest($1::uuid[], $2::int[]) AS n(recipient_id, attempt) ORDER BY recipient_id
     ON CONFLICT DO NOTHING
     RETURNING recipient_id, attempt
 ), owned AS (
-    INSERT INTO in_flight (recipient_id, attempt, owner) SELECT recipient_id, attempt, $3 FROM attempted
-), suppressed AS (
-    UPDATE messages SET suppressed_at = $2
-     WHERE recipient_id = ANY(ARRAY(SELECT recipient_id FROM message WHERE source IS NOT NULL))
+    INSERT INTO in_flight (recipient_id, attempt, owner) SELECT recipient_id, attempt, $4 FROM attempted
 )
-SELECT recipient_id::text, attempt, account_id::text, campaign_id::text, person_id::text, released_by::text,
-       number, text, sender, source, changed_at AS opted_out_at, event_id::text AS opt_out_event_id,
-       recipient_id IN (SELECT recipient_id FROM attempted) AS attempted
-  FROM message CROSS JOIN served;
+SELECT recipient_id::text FROM attempted;
+
+-- name: suppress
+-- Messages that will not be sent.
+UPDATE messages SET suppressed_at = $2 WHERE recipient_id = ANY($1::uuid[]);
 
 -- name: end_back_off
 -- Messages whose back-off is over at $1 go to the front: their turn had come before.
@@ -159,13 +165,14 @@ SELECT carrier_message_id, number, sender, verdict, body, received_at FROM repli
 
 -- name: claim_replies
 -- The parked replies have an account now.
-UPDATE replies r SET account_id = n.account_id, person_id = n.person_id
-  FROM unnest($1::text[], $2::uuid[], $3::uuid[]) AS n(carrier_message_id, account_id, person_id)
+UPDATE replies r SET account_id = n.account_id, person_id = n.person_id, number = n.number, body = n.body
+  FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::text[])
+    AS n(carrier_message_id, account_id, person_id, number, body)
  WHERE r.carrier_message_id = n.carrier_message_id;
 
 -- name: list_replies
 -- A page of an account's replies, the newest first.
-SELECT seq, carrier_message_id, person_id::text, number AS phone, sender, body, verdict, received_at
+SELECT seq, carrier_message_id, person_id::text, number, sender, body, verdict, received_at
   FROM replies WHERE account_id = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3;
 
 -- name: read_opt_outs
@@ -179,21 +186,62 @@ INSERT INTO opt_outs (person_id, account_id, number, in_force, source, evidence,
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::boolean[], $5::text[], $6::text[], $7::timestamptz[],
                      $8::text[], $9::int[], $10::uuid[])
 ON CONFLICT (person_id) DO UPDATE
-   SET in_force = excluded.in_force, source = excluded.source, evidence = excluded.evidence,
+   SET number = excluded.number, in_force = excluded.in_force, source = excluded.source, evidence = excluded.evidence,
        changed_at = excluded.changed_at, changed_by = excluded.changed_by, changes = excluded.changes,
        event_id = excluded.event_id;
 
 -- name: list_opt_outs
 -- A page of an account's opt-outs in force.
-SELECT person_id::text, number AS phone, source, evidence AS reason, changed_at AS opted_out_at,
-       changed_by AS opted_out_by
+SELECT person_id::text, number, source, evidence, changed_at, changed_by, in_force
   FROM opt_outs WHERE account_id = $1 AND in_force AND person_id > $2 ORDER BY person_id LIMIT $3;
 
 -- name: find_opt_out
 -- One person of an account, opted out or not.
-SELECT person_id::text, number AS phone, source, evidence AS reason, changed_at AS opted_out_at,
-       changed_by AS opted_out_by, in_force
+SELECT person_id::text, number, source, evidence, changed_at, changed_by, in_force
   FROM opt_outs WHERE account_id = $1 AND person_id = $2;
+
+-- name: insert_erasure
+-- A person of an account is erased; a repeat is nothing.
+INSERT INTO erased (person_id, key_id, account_id, erased_at, erased_by, event_id, reason)
+VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING;
+
+-- name: erasures_of
+-- When and why an account erased this person; more than once, if they came back.
+SELECT key_id, erased_at, erased_by, event_id::text, reason, finished_at FROM erased
+ WHERE person_id = $1 AND account_id = $2 ORDER BY erased_at;
+
+-- name: erasures_to_finish
+-- Persons who are erased for everybody, and whose key or callbacks may still be there.
+SELECT person_id::text, key_id, erased_by, reason FROM erased WHERE finished_at IS NULL ORDER BY erased_at LIMIT $1;
+
+-- name: erasure_finished
+-- Nothing readable is left of the person.
+UPDATE erased SET finished_at = $3 WHERE person_id = $1 AND key_id = $2;
+
+-- name: forget_callbacks_of
+-- A person's raw callbacks: they are sealed with the service's key, not the person's.
+DELETE FROM callbacks WHERE recipient_id = ANY(ARRAY(SELECT recipient_id FROM messages WHERE person_id = $1));
+
+-- name: messages_of_person
+-- What an account sent, or did not send, to a person.
+SELECT recipient_id::text, campaign_id::text, due_at, number, text, sender, suppressed_at,
+       (SELECT coalesce(json_agg(json_build_object(
+                   'attempt', a.attempt, 'state', a.state, 'attempted_at', a.attempted_at, 'accepted_at', a.accepted_at,
+                   'carrier_message_id', a.carrier_message_id, 'carrier_code', a.carrier_code, 'reason', a.reason)
+                   ORDER BY a.attempt), '[]')
+          FROM attempts a WHERE a.recipient_id = m.recipient_id)::text AS attempts
+  FROM messages m WHERE person_id = $1 AND account_id = $2 ORDER BY due_at, recipient_id;
+
+-- name: replies_of_person
+-- What a person answered to an account.
+SELECT carrier_message_id, person_id::text, number, sender, body, verdict, received_at
+  FROM replies WHERE person_id = $1 AND account_id = $2 ORDER BY seq;
+
+-- name: callbacks_of_person
+-- The raw callbacks about a person's messages.
+SELECT c.received_at, c.form, c.fate FROM callbacks c
+ WHERE c.recipient_id = ANY(ARRAY(SELECT recipient_id FROM messages WHERE person_id = $1 AND account_id = $2))
+ ORDER BY c.seq;
 
 -- name: list_unresolved
 -- Attempts of an account that nobody knows the outcome of, the oldest first.

@@ -42,3 +42,42 @@ CREATE TABLE IF NOT EXISTS set_aside (
     decided_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (topic, partition, event_offset)
 );
+
+-- Which migrations have been applied.
+CREATE TABLE IF NOT EXISTS migrations (
+    name       text PRIMARY KEY,
+    applied_at timestamptz DEFAULT now()
+);
+
+-- The second wall. A session that acts for people has the role <schema>_api, which owns nothing, and in
+-- `handsent.accounts` whom it acts for; where that says nothing, it acts for nobody and sees nothing.
+CREATE OR REPLACE FUNCTION acting_accounts() RETURNS uuid[] LANGUAGE sql STABLE PARALLEL SAFE
+RETURN string_to_array(current_setting('handsent.accounts', true), ',')::uuid[];
+
+-- What the API's role may do with a table, a view or a sequence: 'SELECT, INSERT', also with columns. Empty: nothing.
+CREATE OR REPLACE FUNCTION let_api(which regclass, rights text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF rights <> '' THEN
+        EXECUTE format('GRANT %s ON %s TO %I', rights, which, current_schema() || '_api');
+    END IF;
+END $$;
+
+-- Walls a table in: of its rows the API's role has to do with those alone that are `mine`. The owner, who works for all
+-- accounts, is not bound. `mine` calls acting_accounts in a subquery, so that it is asked once a statement, not once a row.
+CREATE OR REPLACE FUNCTION wall(
+    which regclass, rights text, mine text DEFAULT 'account_id = ANY ((SELECT acting_accounts())::uuid[])'
+) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', which);
+    EXECUTE format('CREATE POLICY wall ON %s TO %I USING (%s) WITH CHECK (%s)',
+                   which, current_schema() || '_api', mine, mine);
+    PERFORM let_api(which, rights);
+END $$;
+
+-- A table without a wall says why.
+COMMENT ON TABLE offsets    IS 'no wall: counts events, of all accounts together';
+COMMENT ON TABLE topic_ids  IS 'no wall: names of topics';
+COMMENT ON TABLE outbox     IS 'no wall: encoded batches of many accounts; the API adds to it and cannot read it';
+COMMENT ON TABLE stopped    IS 'no wall: for operators, out of the API''s reach';
+COMMENT ON TABLE set_aside  IS 'no wall: for operators, out of the API''s reach';
+COMMENT ON TABLE migrations IS 'no wall: names of files';

@@ -30,7 +30,7 @@ UPDATE recipients r
 -- name: list_recipients
 -- The place in the list of rows that were known before it, and are locked.
 UPDATE recipients r
-   SET position = n.position, first_name = n.first_name, last_name = n.last_name, columns = n.columns
+   SET position = n.position, columns = n.columns, cells = n.cells
   FROM unnest($1::recipients[]) n
  WHERE r.recipient_id = n.recipient_id;
 
@@ -85,9 +85,14 @@ ON CONFLICT (campaign_id, name) DO UPDATE SET place = excluded.place WHERE exclu
 
 -- name: record_opt_outs
 -- Opt-outs and opt-ins; a repeat is nothing.
-INSERT INTO opt_outs (person_id, occurred_at, event_id, opted_out, place)
-SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::boolean[], $5::bytea[])
+INSERT INTO opt_outs (person_id, occurred_at, event_id, opted_out, place, account_id)
+SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::boolean[], $5::bytea[], $6::uuid[])
 ON CONFLICT DO NOTHING;
+
+-- name: record_erasures
+-- Erasures of persons, in id order; a repeat is nothing.
+INSERT INTO erasures (event_id, account_id, person_id, place)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bytea[]) ON CONFLICT DO NOTHING;
 
 -- name: campaign
 -- The campaign, if it is the account's.
@@ -95,7 +100,7 @@ SELECT name FROM campaigns WHERE campaign_id = $1 AND account_id = $2;
 
 -- name: progress
 -- The figures of campaigns and the offsets they stand at: one statement, so one moment.
-SELECT c.campaign_id::text, c.name, c.scheduled_for, c.ended_at, c.version,
+SELECT c.campaign_id::text, c.account_id::text, c.name, c.scheduled_for, c.ended_at, c.version,
        c.unprocessed, c.waiting, c.suppressed, c.dropped, c.delivered, c.failed, c.awaiting, c.unconfirmed, c.unknown,
        (SELECT coalesce(jsonb_object_agg(f.reason, f.n), '{}') FROM failed_by_reason f
          WHERE f.campaign_id = c.campaign_id AND f.n <> 0)::text AS failed_by_reason,
@@ -106,7 +111,7 @@ SELECT c.campaign_id::text, c.name, c.scheduled_for, c.ended_at, c.version,
 
 -- name: versions
 -- How far the figures of these campaigns are.
-SELECT campaign_id::text, version FROM campaigns WHERE campaign_id = ANY($1::uuid[]);
+SELECT campaign_id::text, account_id::text, version FROM campaigns WHERE campaign_id = ANY($1::uuid[]);
 
 -- name: page
 -- A page of a campaign's recipients in list order, after a place in it, in some states and of some reason.
@@ -119,14 +124,19 @@ SELECT * FROM described
 -- One recipient of a campaign.
 SELECT * FROM described WHERE campaign_id = $1 AND recipient_id = $2;
 
+-- name: recipients_of_person
+-- What a person is in the account's campaigns. No index: asked for when a person asks what is held of them.
+SELECT * FROM described WHERE person_id = $1 AND account_id = $2 ORDER BY campaign_id, recipient_id;
+
 -- name: states
 -- Today's states of some recipients of a campaign.
 SELECT recipient_id::text, state FROM recipients WHERE recipient_id = ANY($2::uuid[]) AND campaign_id = $1;
 
 -- name: places
 -- Where everything lies in the log that concerns a recipient: its own events, its campaign's, its person's.
-SELECT r.history, c.created_place, c.ended_place,
-       ARRAY(SELECT p.place FROM opt_outs p WHERE p.person_id = r.person_id) AS opt_out_places
+SELECT r.person_id::text, r.history, c.created_place, c.ended_place,
+       ARRAY(SELECT p.place FROM opt_outs p WHERE p.person_id = r.person_id
+             UNION ALL SELECT x.place FROM erasures x WHERE x.person_id = r.person_id) AS person_places
   FROM recipients r JOIN campaigns c USING (campaign_id) WHERE r.recipient_id = $2 AND r.campaign_id = $1;
 
 -- name: columns_of
@@ -134,15 +144,12 @@ SELECT r.history, c.created_place, c.ended_place,
 SELECT name FROM list_columns WHERE campaign_id = $1 ORDER BY place, name;
 
 -- name: report
--- The recipient report without its header; the list's own columns stand for {own}, the words come from `report.py` as
--- {state: {reason_code: [reason, advice]}}.
-SELECT d.recipient_id, d.phone, cell(d.first_name), cell(d.last_name), d.state, d.delivery,
-       cell(d.reason_code), words.said -> d.state -> d.reason_code ->> 0, words.said -> d.state -> d.reason_code ->> 1,
-       rfc3339(d.processed_at), cell(d.processed_by), rfc3339(d.due_at), rfc3339(d.released_at), rfc3339(d.sent_at),
-       rfc3339(d.accepted_at), rfc3339(d.delivered_at), cell(d.carrier_code), cell(d.carrier_message_id), d.segments,
-       rfc3339(d.opted_out_at){own}
+-- The recipients of a campaign in list order, times as the report writes them.
+SELECT d.recipient_id::text, d.person_id::text, d.phone, d.columns, d.cells, d.state, d.delivery, d.reason_code,
+       rfc3339(d.processed_at), d.processed_by, rfc3339(d.due_at), rfc3339(d.released_at), rfc3339(d.sent_at),
+       rfc3339(d.accepted_at), rfc3339(d.delivered_at), d.carrier_code, d.carrier_message_id, d.segments::text,
+       rfc3339(d.opted_out_at)
   FROM described d
- CROSS JOIN (SELECT $2::jsonb AS said) words
  WHERE d.campaign_id = $1
  ORDER BY d.position, d.recipient_id;
 

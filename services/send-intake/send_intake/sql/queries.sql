@@ -39,13 +39,25 @@ UPDATE recipients r
    AND r.campaign_id = i.campaign_id AND c.campaign_id = i.campaign_id AND c.ended_at IS NULL
    AND s.user_id = i.user_id AND s.campaign_id = i.campaign_id
    AND r.processed_at IS NULL
-RETURNING r.recipient_id, r.person_id, r.number, r.columns, r.processed_at, r.due_at
+RETURNING r.recipient_id, r.processed_at, r.due_at
 ), unclaimed AS (
     -- A claim that `sending/next` is just prolonging may stay: it lapses.
     DELETE FROM claims WHERE ctid = ANY (ARRAY(
         SELECT k.ctid FROM claims k JOIN u USING (recipient_id) FOR UPDATE OF k SKIP LOCKED))
 )
-SELECT recipient_id::text, person_id::text, number, columns, processed_at, due_at FROM u;
+SELECT recipient_id::text, processed_at, due_at FROM u;
+
+-- name: to_press
+-- What never changes of recipients that nobody has pressed yet: read before anything is locked.
+SELECT r.recipient_id::text, r.campaign_id::text, r.person_id::text, r.number, r.columns, r.cells
+  FROM (SELECT DISTINCT * FROM unnest($1::uuid[], $2::uuid[]) n(recipient_id, campaign_id)) i
+  JOIN recipients r ON r.recipient_id = i.recipient_id AND r.campaign_id = i.campaign_id
+ WHERE r.processed_at IS NULL;
+
+-- name: erase_rows
+-- Rows there is nothing to show of: nobody holds them, nobody is asked to press them.
+WITH k AS (DELETE FROM claims WHERE recipient_id = ANY ($1::uuid[]))
+UPDATE recipients SET erased = true WHERE recipient_id = ANY ($1::uuid[]);
 
 -- name: standing
 -- How matters stand for presses that changed nothing.
@@ -58,7 +70,8 @@ SELECT i.recipient_id::text, i.user_id::text, r.processed_at, r.processed_by, r.
 
 -- name: reach
 -- Remembers the first SEND at or after T of scheduled campaigns.
-INSERT INTO reached (campaign_id, at) SELECT id, $2 FROM unnest($1::uuid[]) id ORDER BY id
+INSERT INTO reached (campaign_id, account_id, at)
+SELECT id, account_id, $3 FROM unnest($1::uuid[], $2::uuid[]) n(id, account_id) ORDER BY id
 ON CONFLICT DO NOTHING;
 
 -- name: end_campaign
@@ -110,10 +123,10 @@ RETURNING next_position - $2;
 
 -- name: add_recipients
 -- New recipients; a number that is already in the list is nothing. Ids come sorted.
-INSERT INTO recipients (recipient_id, campaign_id, position, person_id, number, columns)
-SELECT r.recipient_id, $1, r.position, r.person_id, r.number, r.columns
-  FROM unnest($2::uuid[], $3::bigint[], $4::uuid[], $5::text[], $6::text[])
-       r(recipient_id, position, person_id, number, columns)
+INSERT INTO recipients (account_id, campaign_id, recipient_id, position, person_id, number, columns, cells)
+SELECT $1, $2, r.recipient_id, r.position, r.person_id, r.number, r.columns, r.cells
+  FROM unnest($3::uuid[], $4::bigint[], $5::uuid[], $6::text[], $7::text[], $8::text[])
+       r(recipient_id, position, person_id, number, columns, cells)
 ON CONFLICT (recipient_id) DO NOTHING
 RETURNING recipient_id::text;
 
@@ -123,7 +136,7 @@ UPDATE campaigns SET recipients = recipients + $2 WHERE campaign_id = $1;
 
 -- name: start_sending
 -- The user starts, unless another campaign holds them.
-INSERT INTO sendings (user_id, campaign_id) VALUES ($1, $2)
+INSERT INTO sendings (user_id, campaign_id, account_id) VALUES ($1, $2, $4)
 ON CONFLICT (user_id) DO UPDATE SET campaign_id = $2, since = clock_timestamp()
  WHERE $3 OR sendings.campaign_id = $2
 RETURNING since;
@@ -131,6 +144,10 @@ RETURNING since;
 -- name: sending_of
 -- The campaign that holds a user.
 SELECT s.campaign_id::text AS campaign_id, c.name FROM sendings s JOIN campaigns c USING (campaign_id) WHERE s.user_id = $1;
+
+-- name: is_sending
+-- Whether it is this campaign that the user sends.
+SELECT campaign_id = $2 FROM sendings WHERE user_id = $1;
 
 -- name: stop_sending
 -- The user stops; their rows go back.
@@ -146,26 +163,27 @@ DELETE FROM claims WHERE user_id = $1 AND campaign_id <> $2;
 UPDATE claims k SET until = clock_timestamp() + make_interval(secs => $4)
   FROM recipients r
  WHERE k.user_id = $1 AND k.campaign_id = $2 AND k.until > clock_timestamp()
-   AND r.recipient_id = k.recipient_id AND r.processed_at IS NULL
+   AND r.recipient_id = k.recipient_id AND r.processed_at IS NULL AND NOT r.erased
    AND k.recipient_id = ANY (ARRAY(
         SELECT k2.recipient_id FROM claims k2 JOIN recipients r2 USING (recipient_id)
-         WHERE k2.user_id = $1 AND k2.campaign_id = $2 AND r2.processed_at IS NULL ORDER BY r2.position LIMIT $3))
-RETURNING r.recipient_id::text, r.position, r.number, r.columns;
+         WHERE k2.user_id = $1 AND k2.campaign_id = $2 AND r2.processed_at IS NULL AND NOT r2.erased ORDER BY r2.position LIMIT $3))
+RETURNING r.recipient_id::text, r.position, r.person_id::text, r.number, r.columns, r.cells;
 
 -- name: claim_more
 -- The next rows nobody holds; users who ask at the same time skip each other's.
 WITH free AS (
-    SELECT r.recipient_id, r.position, r.number, r.columns FROM recipients r
-     WHERE r.campaign_id = $2 AND r.processed_at IS NULL
+    SELECT r.recipient_id, r.account_id, r.position, r.person_id, r.number, r.columns, r.cells FROM recipients r
+     WHERE r.campaign_id = $2 AND r.processed_at IS NULL AND NOT r.erased
        AND NOT EXISTS (SELECT FROM claims k WHERE k.recipient_id = r.recipient_id AND k.until > clock_timestamp())
      ORDER BY r.position LIMIT $3 FOR UPDATE OF r SKIP LOCKED
 ), claimed AS (
-    INSERT INTO claims (recipient_id, campaign_id, user_id, until)
-    SELECT recipient_id, $2, $1, clock_timestamp() + make_interval(secs => $4) FROM free
+    INSERT INTO claims (recipient_id, campaign_id, account_id, user_id, until)
+    SELECT recipient_id, $2, account_id, $1, clock_timestamp() + make_interval(secs => $4) FROM free
     ON CONFLICT (recipient_id) DO UPDATE SET user_id = $1, until = excluded.until WHERE claims.until <= clock_timestamp()
     RETURNING recipient_id
 )
-SELECT f.recipient_id::text, f.position, f.number, f.columns FROM free f JOIN claimed USING (recipient_id);
+SELECT f.recipient_id::text, f.position, f.person_id::text, f.number, f.columns, f.cells
+  FROM free f JOIN claimed USING (recipient_id);
 
 -- name: pressed
 -- How many of a campaign's recipients were SENT, and how many of them wait for T.
