@@ -367,6 +367,23 @@ class PersonErased:
     key_id: str
 
 
+# --- access ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRevoked:
+    """A token or a session was ended before its time; whoever verifies tokens refuses it from now on."""
+
+    event_id: str
+    account_id: str
+    occurred_at: datetime
+    actor: str
+    caused_by: str | None
+    token_id: str
+    user_id: str
+    expires_at: datetime
+
+
 Event = (
     CampaignCreated
     | CampaignEnded
@@ -387,4 +404,5 @@ Event = (
     | PersonOptedOut
     | PersonOptedIn
     | PersonErased
+    | TokenRevoked
 )

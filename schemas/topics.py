@@ -58,6 +58,7 @@ TOPICS: dict[str, Topic] = {
             (e.MessageDelivered, e.MessageNotDelivered, e.MessageUnconfirmed),
         ),
         Topic("opt-outs", "dispatcher", "person_id", (e.PersonOptedOut, e.PersonOptedIn, e.PersonErased)),
+        Topic("access", "send-intake", "token_id", (e.TokenRevoked,)),
     )
 }
 

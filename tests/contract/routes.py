@@ -12,7 +12,9 @@ from dispatcher.settings import Settings as DispatcherSettings
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 from kernel.openapi import document
+from kernel.revocations import Revocations
 from kernel.web import create_api
+from send_intake.app_access import Access
 from send_intake.settings import Settings as SendIntakeSettings
 
 SETTINGS: dict[str, Any] = {
@@ -46,21 +48,22 @@ class Route(NamedTuple):
 
 def apis() -> dict[str, FastAPI]:
     """The four apps, built as their services do, with nothing behind them."""
-    told, wake = _none, asyncio.Event()
-    probes: Any = type("Probes", (), {"ready": staticmethod(told), "status": staticmethod(told)})
+    wake, revocations = asyncio.Event(), Revocations("")
+    probes: Any = type("Probes", (), {"ready": staticmethod(_none), "status": staticmethod(_none)})
     webhooks = Webhooks(NOTHING, NOTHING, NOTHING, DispatcherSettings(**SETTINGS), wake)
     persons = Persons(NOTHING, NOTHING, wake)
+    access = Access(NOTHING, SETTINGS["token_key"], revocations, wake, NOTHING, NOTHING, NOTHING)
     return {
         "send-intake": send_intake.api.build_api(
-            NOTHING, NOTHING, SendIntakeSettings(**SETTINGS), NOTHING, wake, probes.ready, probes.status
+            NOTHING, NOTHING, SendIntakeSettings(**SETTINGS), NOTHING, access, wake, _none, _none
         ),
         "dispatcher": dispatcher.api.build_api(
-            NOTHING, NOTHING, DispatcherSettings(**SETTINGS), probes, webhooks, persons, wake, wake
+            NOTHING, NOTHING, DispatcherSettings(**SETTINGS), probes, webhooks, persons, revocations, wake, wake
         ),
         "projections": projections.api.build(
-            NOTHING, NOTHING, NOTHING, NOTHING, SETTINGS["token_key"], probes.ready, probes.status
+            NOTHING, NOTHING, NOTHING, NOTHING, SETTINGS["token_key"], revocations, _none, _none
         ),
-        "scheduler": create_api("scheduler", SETTINGS["token_key"], probes.ready, probes.status),
+        "scheduler": create_api("scheduler", SETTINGS["token_key"], _none, _none),
     }
 
 

@@ -98,7 +98,10 @@ async def theirs(story: Story) -> Theirs:
     path = f"/campaigns/{campaign.id}/recipients"
     await manager.ok("POST", path, data=f"phone\n{number}".encode(), headers={"Content-Type": "text/csv"})
     person = (await manager.ok("POST", "/opt-outs", json={"phone": story.number()}))["person_id"]
-    ids = {"campaign_id": campaign.id, "recipient_id": campaign.rid(number), "person_id": person}
+    token_id = (await manager.ok("POST", "/tokens", json={"name": "Zoe's"}))["token_id"]
+    ids = {
+        "campaign_id": campaign.id, "recipient_id": campaign.rid(number), "person_id": person, "token_id": token_id,
+    }  # fmt: skip
     return Theirs(campaign, number, ids, manager)
 
 
@@ -117,7 +120,8 @@ async def own(story: Story) -> AsyncIterator[tuple[Campaign, str]]:
 
 
 def _ids(campaign: Campaign, number: str) -> dict[str, str]:
-    return {"campaign_id": campaign.id, "recipient_id": campaign.rid(number), "person_id": str(uuid4())}
+    return {"campaign_id": campaign.id, "recipient_id": campaign.rid(number), "person_id": str(uuid4()),
+            "token_id": str(uuid4())}  # fmt: skip
 
 
 def _of_the_account(routes: list[Route]) -> Iterator[Route]:
@@ -166,6 +170,8 @@ async def test_another_accounts_ids_are_404_on_every_route_for_every_role(
     await asyncio.gather(*asked)
     shown = await theirs.manager.ok("GET", f"/campaigns/{theirs.campaign.id}")
     assert (shown["state"], shown["sending"], shown["recipients"]) == ("current", [], 1)
+    tokens = (await theirs.manager.ok("GET", "/tokens"))["tokens"]
+    assert theirs.ids["token_id"] in {one["token_id"] for one in tokens}
     listed = (await theirs.manager.ok("GET", "/opt-outs"))["opt_outs"]
     assert theirs.ids["person_id"] in {one["person_id"] for one in listed}
 
@@ -206,7 +212,7 @@ async def test_ids_that_are_none_are_404_or_422_on_every_route(story: Story, rou
     body = {"confirm": "END", "recipients": [], "recipient_ids": [], "reason": "no", "resolution": "accepted"}
 
     async def is_refused(route: Route, bad: str) -> None:
-        ids = dict.fromkeys(("campaign_id", "recipient_id", "person_id"), bad)
+        ids = dict.fromkeys(("campaign_id", "recipient_id", "person_id", "token_id"), bad)
         sent: dict[str, Any] = {"json": body} if route.method == "POST" else {}
         answer = await mia.call(route.method, route.filled(ids), base=route.base, **sent)
         assert answer.status in (404, 405, 422), (route, bad, answer)

@@ -20,9 +20,10 @@ IDS: dict[str, int] = json.loads((SCHEMAS / "ids.json").read_text())
 KEYS = {
     "campaigns": "campaign_id", "recipients": "recipient_id", "processed": "recipient_id", "clock": None,
     "releases": "recipient_id", "dispatches": "recipient_id", "receipts": "recipient_id", "opt-outs": "person_id",
+    "access": "token_id",
 }  # fmt: skip
 ALWAYS_CAUSED = {"MessageReleased", "MessageDropped", "MessageSuppressed", "SendAttempted"}
-HUMAN = {"CampaignCreated", "CampaignEnded", "RecipientAdded", "RecipientProcessed"}
+HUMAN = {"CampaignCreated", "CampaignEnded", "RecipientAdded", "RecipientProcessed", "TokenRevoked"}
 COMMON = {"event_id", "occurred_at", "actor", "caused_by"}
 
 
@@ -84,6 +85,7 @@ async def log(story: Story) -> list[Record]:
     await story.settles(campaign, suppressed=1, delivered=3, failed=2, unknown=1)
     await story.settles(later, dropped=1, unprocessed=1)
     await mia.ok("DELETE", f"/opt-outs/{person}", json={"reason": "wrote again"})
+    await (await story.user("Sid")).ok("DELETE", "/sessions/current")
     bootstrap = story.running.status()["kafka_bootstrap"]
     return await _everything(bootstrap)
 

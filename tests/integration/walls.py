@@ -9,7 +9,7 @@ import pytest
 from kernel.database import Connection, Pool, Queries
 
 # What a column may say, where not everything will do.
-SAID = {"role": "sender", "state": "waiting", "source": "manual"}
+SAID = {"role": "sender", "state": "waiting", "source": "manual", "kind": "token"}
 VALUES = {
     "timestamp with time zone": "2026-03-01T12:00Z", "bigint": "1", "integer": "1", "boolean": "true", "bytea": "",
     "jsonb": "{}",

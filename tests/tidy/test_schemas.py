@@ -11,11 +11,12 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
+from kernel import revocations
 
 from schemas import reasons
 from schemas.codec import published_schema, versions_of
 from schemas.topics import FOR_EVER, ONE_DAY_MS, TOPIC_OF, TOPICS, Topic
-from tests.tidy.tree import ROOT, SERVICES, table
+from tests.tidy.tree import PACKAGES, ROOT, SERVICES, imported, table
 
 SCHEMAS = ROOT / "schemas"
 EVENTS = sorted(TOPIC_OF, key=lambda event: event.__name__)
@@ -24,9 +25,10 @@ SUBJECT = {  # by the topic's key: which ids apply
     "campaign_id": COMMON[:3],
     "recipient_id": COMMON[:5],
     "person_id": ("event_id", "account_id", "person_id"),
+    "token_id": ("event_id", "account_id"),
     None: ("event_id",),
 }
-UUIDS = {*COMMON[:5], "caused_by", "opt_out_event_id"}
+UUIDS = {*COMMON[:5], "caused_by", "opt_out_event_id", "token_id", "user_id"}
 PERSONAL = {"number", "text", "columns", "cells", "evidence"}
 
 
@@ -151,7 +153,14 @@ def readers(topic: Topic) -> str:
     from scheduler.app import TOPICS as scheduler
 
     inputs = {"scheduler": scheduler, "dispatcher": dispatcher, "projections": projections}
-    return ", ".join(service for service, topics in inputs.items() if topic.name in topics)
+    readers = {service for service, topics in inputs.items() if topic.name in topics}
+    if topic.name == revocations.TOPIC:
+        readers |= {service for service, package in SERVICES.items() if _verifies_tokens(package)}
+    return ", ".join(service for service in SERVICES if service in readers)
+
+
+def _verifies_tokens(package: str) -> bool:
+    return "kernel.revocations.Revocations" in imported(PACKAGES[package] / "__main__.py")
 
 
 def catalogue_row(topic: Topic) -> dict[str, str]:

@@ -67,7 +67,7 @@ def _default(name: str) -> str:
     found = _of_services(name) or [STACK.model_fields[name]]
     if all(field.is_required() for field in found):
         return "required; `make run` makes it"
-    return f"`{found[0].default}`"
+    return f"`{found[0].default}`" if found[0].default != "" else "not set"
 
 
 def _of_services(name: str) -> list[FieldInfo]:

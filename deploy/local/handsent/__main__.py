@@ -9,6 +9,7 @@ COMMANDS = {
     "up": "handsent.up:up",
     "status": "handsent.status:status",
     "user": "handsent.user:user",
+    "token": "handsent.tokens:token",
     "opt-outs": "handsent.opt_outs:opt_outs",
     "events": "handsent.events:events",
     "quarantine": "handsent.quarantine:commands",

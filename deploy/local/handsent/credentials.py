@@ -8,6 +8,7 @@ from pathlib import Path
 
 MAKERS: dict[str, Callable[[], str]] = {
     "PERSON_ID_SECRET": lambda: secrets.token_hex(32),
+    "VAULT_KEY": lambda: secrets.token_hex(32),
     "TOKEN_KEY": lambda: secrets.token_hex(32),
     "CALLBACK_KEY": lambda: secrets.token_hex(32),
     "TWILIO_ACCOUNT_SID": lambda: "AC" + secrets.token_hex(16),

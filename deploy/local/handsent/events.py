@@ -3,25 +3,29 @@
 import asyncio
 import itertools
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import IO, Any
 from uuid import UUID
 
+import asyncpg
 import click
 import fastavro
 from aiokafka.errors import KafkaError
 from kernel.errors import LogLost
+from kernel.seal import Tampered
 
 from handsent import log_reader, log_view
 from handsent.log_view import Seen
-from handsent.stack import current_stack
+from handsent.opening import opened, vault_of
+from handsent.stack import Stack, current_stack
 from schemas.topics import TOPICS
 
 AVRO_BLOCK = 5000  # records in memory at a time
 
-pii_option = click.option("--pii", is_flag=True, help="Shows numbers and texts of people.")
+pii_option = click.option("--pii", is_flag=True, help="Shows numbers and texts of people; needs the vault.")
+Opens = Callable[[list[Seen]], Awaitable[list[Seen]]]
 Topics = click.Choice(list(TOPICS))
 
 
@@ -48,22 +52,40 @@ def tail(
     topics: tuple[str, ...], start: str, campaign: str | None, limit: int | None, as_json: bool, pii: bool
 ) -> None:
     """Print the events of the TOPICs (all of them) as they arrive, until Ctrl-C."""
-    show = log_view.as_json if as_json else log_view.as_line
-    records = log_reader.tail(current_stack().kafka_bootstrap, topics or TOPICS, start == "beginning")
-    _run(_tail(records, campaign, limit, lambda record: click.echo(show(record, pii))))
+    show, stack = log_view.as_json if as_json else log_view.as_line, current_stack()
+    records = log_reader.tail(stack.kafka_bootstrap, topics or TOPICS, start == "beginning")
+    _run(_tail(records, campaign, limit, lambda record: click.echo(show(record, pii)), stack if pii else None))
 
 
 async def _tail(
-    records: AsyncIterator[Seen], campaign: str | None, limit: int | None, show: Callable[[Seen], None]
+    records: AsyncIterator[Seen],
+    campaign: str | None,
+    limit: int | None,
+    show: Callable[[Seen], None],
+    opens: Stack | None,
 ) -> None:
     left = itertools.count() if limit is None else iter(range(limit))
     next(left)
-    async with aclosing(records):  # type: ignore[type-var]
+    async with _opening(opens) as opened, aclosing(records):  # type: ignore[type-var]
         async for record in records:
             if log_view.is_of(record, campaign):
-                show(record)
+                show((await opened([record]))[0])
                 if next(left, None) is None:
                     return
+
+
+@asynccontextmanager
+async def _opening(stack: Stack | None) -> AsyncIterator[Opens]:
+    """What opens records with the vault of this stack; without one they stay as they are."""
+    if stack is None:
+        yield _as_they_are
+        return
+    async with vault_of(stack) as vault:
+        yield lambda records: opened(vault, records)
+
+
+async def _as_they_are(records: list[Seen]) -> list[Seen]:
+    return records
 
 
 @events.command()
@@ -75,27 +97,31 @@ def export(file: Path, topics: tuple[str, ...], form: str, pii: bool) -> None:
     """Write what the log holds now to FILE: JSON lines, or an Avro object container. Exit code 1: not all of it could
     be decoded; what could not is in the file as such."""
     wanted = topics or tuple(TOPICS)
-    records = log_reader.whole(current_stack().kafka_bootstrap, wanted)
+    stack = current_stack()
+    records = log_reader.whole(stack.kafka_bootstrap, wanted)
     with _replacing(file) as out:
         write = _json_writer(out, pii) if form == "json" else _avro_writer(out, wanted, pii)
-        count, unreadable = _run(_export(records, write))
+        count, unreadable = _run(_export(records, write, stack if pii else None))
     click.echo(f"{count} events, {unreadable} of them undecodable", err=True)
     sys.exit(1 if unreadable else 0)
 
 
-async def _export(records: AsyncIterator[Seen], write: Callable[[list[Seen]], None]) -> tuple[int, int]:
+async def _export(
+    records: AsyncIterator[Seen], write: Callable[[list[Seen]], None], opens: Stack | None
+) -> tuple[int, int]:
     block: list[Seen] = []
     count = unreadable = 0
-    async for record in records:
-        if record.event is None:
-            click.echo(f"undecodable: {record.topic}-{record.partition}@{record.offset}: {record.error}", err=True)
-            unreadable += 1
-        block.append(record)
-        count += 1
-        if len(block) == AVRO_BLOCK:
-            write(block)
-            block = []
-    write(block)
+    async with _opening(opens) as opened:
+        async for record in records:
+            if record.event is None:
+                click.echo(f"undecodable: {record.topic}-{record.partition}@{record.offset}: {record.error}", err=True)
+                unreadable += 1
+            block.append(record)
+            count += 1
+            if len(block) == AVRO_BLOCK:
+                write(await opened(block))
+                block = []
+        write(await opened(block))
     return count, unreadable
 
 
@@ -137,5 +163,7 @@ def _run(work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run(work)
     except KeyboardInterrupt:
         return None
+    except (OSError, asyncpg.PostgresError, Tampered) as error:
+        raise click.ClickException(f"the vault does not open: {error}") from None
     except (KafkaError, LogLost) as error:
         raise click.ClickException(f"Kafka does not answer as it should: {error}") from None

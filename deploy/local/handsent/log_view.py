@@ -1,11 +1,12 @@
 """Records of the log as people and scripts see them: decoded, and closed where they are personal."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from schemas.codec import UndecodableEvent, decode, from_micros, published_schema
+from schemas.codec import UndecodableEvent, decode, from_micros, published_schema, versions_of
 from schemas.events import Event
 from schemas.topics import TOPIC_OF
 
@@ -13,7 +14,7 @@ MASK = "***"
 
 
 def _marked(event_type: type[Event]) -> frozenset[str]:
-    schema = published_schema(f"{TOPIC_OF[event_type].name}/{event_type.__name__}")
+    schema = published_schema(versions_of(event_type)[-1])
     return frozenset(field["name"] for field in schema["fields"] if field.get("pii")) | {"number"}
 
 
@@ -33,6 +34,7 @@ class Seen:
     value: bytes
     event: Event | None
     error: str | None = None
+    opened: Mapping[str, Any] | None = None  # the event's fields with what is sealed in them open
 
     @property
     def type(self) -> str:
@@ -53,10 +55,13 @@ def is_of(record: Seen, campaign_id: str | None) -> bool:
     return campaign_id is None or record.event is None or getattr(record.event, "campaign_id", None) == campaign_id
 
 
-def fields(event: Event, pii: bool) -> dict[str, Any]:
-    """The event's fields in their order; personal ones masked unless `pii`."""
-    closed = frozenset() if pii else PERSONAL[type(event)]
-    return {name: _masked(value) if name in closed else value for name, value in asdict(event).items()}
+def fields(record: Seen, pii: bool) -> dict[str, Any]:
+    """The event's fields in their order; personal ones masked unless `pii`, and then as far as they were opened."""
+    assert record.event is not None
+    if pii:
+        return dict(record.opened or asdict(record.event))
+    closed = PERSONAL[type(record.event)]
+    return {name: _masked(value) if name in closed else value for name, value in asdict(record.event).items()}
 
 
 def as_json(record: Seen, pii: bool) -> str:
@@ -70,7 +75,7 @@ def as_json(record: Seen, pii: bool) -> str:
         "type": record.type,
     }
     if record.event is not None:
-        about["event"] = fields(record.event, pii)
+        about["event"] = fields(record, pii)
     else:
         about |= {"error": record.error, "bytes": len(record.value)} | ({"hex": record.value.hex()} if pii else {})
     return json.dumps(about, default=_plain, ensure_ascii=False)
@@ -81,7 +86,7 @@ def as_line(record: Seen, pii: bool) -> str:
     if record.event is None:
         says = f"{record.error} ({len(record.value)} bytes)"
     else:
-        shown = fields(record.event, pii)
+        shown = fields(record, pii)
         says = " ".join(f"{name}={_short(value)}" for name, value in shown.items() if value is not None)
     return f"{_plain(record.appended_at)} {record.topic}-{record.partition}@{record.offset} {record.type} {says}"
 
@@ -95,7 +100,7 @@ def hex_lines(value: bytes, limit: int) -> list[str]:
 def avro_schema(event_types: tuple[type[Event], ...]) -> dict[str, Any]:
     """An object container's schema: the record's place, its event as published, and of an unreadable one its bytes."""
     known: set[str] = set()
-    events = [_once(published_schema(f"{TOPIC_OF[event].name}/{event.__name__}"), known) for event in event_types]
+    events = [_once(published_schema(versions_of(event)[-1]), known) for event in event_types]
     return {
         "type": "record",
         "name": "Recorded",
@@ -128,7 +133,7 @@ def _once(schema: Any, known: set[str]) -> Any:
 
 def as_avro(record: Seen, pii: bool) -> dict[str, Any]:
     """The record for `avro_schema`."""
-    event = None if record.event is None else (f"handsent.{record.type}", fields(record.event, pii))
+    event = None if record.event is None else (f"handsent.{record.type}", _writable(record, pii))
     return {
         "topic": record.topic,
         "partition": record.partition,
@@ -139,6 +144,12 @@ def as_avro(record: Seen, pii: bool) -> dict[str, Any]:
         "error": record.error,
         "value": record.value if record.event is None and pii else None,
     }
+
+
+def _writable(record: Seen, pii: bool) -> dict[str, Any]:
+    """A person who was erased left fields that are none, where the schema wants text."""
+    said, erased = fields(record, pii), PERSONAL[type(record.event)] if record.event else frozenset()
+    return {name: "" if value is None and name in erased else value for name, value in said.items()}
 
 
 def _masked(value: Any) -> Any:

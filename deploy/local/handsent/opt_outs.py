@@ -7,6 +7,7 @@ import sys
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -21,6 +22,7 @@ from handsent.user import token_for
 from schemas.identity import person_id
 
 USER = "handsent"
+TOKEN_LIFE = timedelta(minutes=5)  # it is looked at when the request comes, however long the list
 PATIENCE_S = 3600.0  # a list is answered when all of it is in force
 
 
@@ -77,7 +79,9 @@ def _dispatcher(account: str) -> Dispatcher:
     stack = current_stack()
     try:
         token = asyncio.run(
-            token_for(stack.database_url, stack.setting("TOKEN_KEY"), account, USER, Role.MANAGER, known=True)
+            token_for(
+                stack.database_url, stack.setting("TOKEN_KEY"), account, USER, Role.MANAGER, known=True, life=TOKEN_LIFE
+            )
         )
     except (OSError, asyncpg.PostgresError) as error:
         raise click.ClickException(f"the database does not answer: {error}") from None

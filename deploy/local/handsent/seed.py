@@ -1,15 +1,17 @@
 """The demo account's first campaign: one recipient for each thing that can become of a text."""
 
-from uuid import uuid4
+from datetime import timedelta
 
 import aiohttp
 from kernel import database
-from kernel.tokens import Role, issue
+from kernel.tokens import Role
+from send_intake.store_tokens import Kind, make
 from send_intake.store_users import add_user
 
 ACCOUNT, USER, SCHEMA = "demo", "demo", "send_intake"
 NAME = "Town meeting"
 TEXT = "Hi {first_name}, will you come to the town meeting on Tuesday? Reply STOP to end."
+TOKEN_LIFE = timedelta(minutes=5)
 PHONES = [f"+1212457{habit:04d}" for habit in range(1, 20)] + [f"+1212456{n}" for n in range(2000, 2006)]
 NAMES = ("Ada", "Ben", "Chloé", "Dan", "Eva", "Finn", "Gül", "Hugo", "Ines", "José")
 
@@ -19,9 +21,10 @@ async def seed(database_url: str, token_key: str, intake_url: str) -> bool:
     connection = await database.connect(database_url, SCHEMA)
     try:
         user = await add_user(connection, ACCOUNT, USER, Role.MANAGER)
+        token = (await make(connection, token_key, user, Kind.TOKEN, "the demo's first campaign", TOKEN_LIFE)).token
     finally:
         await connection.close()
-    headers = {"Authorization": f"Bearer {issue(token_key, user, str(uuid4()))}"}
+    headers = {"Authorization": f"Bearer {token}"}
     async with aiohttp.ClientSession(f"{intake_url}/api/v1/", headers=headers, raise_for_status=True) as session:
         async with session.get("campaigns") as answer:
             if (await answer.json())["campaigns"]:

@@ -6,6 +6,7 @@ from kernel import database, health, log, runner
 from kernel.batch import BatchLoop
 from kernel.faust_app import build_app
 from kernel.relay import Relay
+from kernel.revocations import Revocations
 from kernel.settings import load
 from kernel.vault import open_vault
 
@@ -32,6 +33,7 @@ async def main(stop: runner.Stop) -> None:
     inputs = await health.bind_inputs(pool, settings.kafka_bootstrap, TOPICS)
     wake_relay = asyncio.Event()
     outcomes = Outcomes(pool, vault, wake_relay)
+    revocations = Revocations(settings.kafka_bootstrap)
     relay = Relay(settings.database_url, SERVICE, settings.kafka_bootstrap, wake_relay)
     # Owner and gateway outlive the rest: what has been taken is POSTed, and its outcome recorded, after the signal.
     async with Owner(settings.database_url) as owner, TwilioGateway.of(settings) as gateway:
@@ -44,11 +46,12 @@ async def main(stop: runner.Stop) -> None:
         await runner.together(
             stop,
             runner.serve(
-                api.build(pool, vault, settings, probes, outcomes, persons, wake_relay, intents.queued),
+                api.build(pool, vault, settings, probes, outcomes, persons, wake_relay, intents.queued, revocations),
                 settings.bind_host,
                 settings.dispatcher_port,
             ),
             runner.serve_faust(build_app(SERVICE, settings.kafka_bootstrap, TOPICS, batches)),
+            revocations.run(),
             relay.run(),
             intents.run(),
             left.look(),

@@ -10,6 +10,7 @@ from fastapi import APIRouter, FastAPI, Query, Request
 from kernel.database import Pool, acting_for
 from kernel.health import Health
 from kernel.outbox import Outbox
+from kernel.revocations import Revocations
 from kernel.tokens import Role, User
 from kernel.vault import Vault
 from kernel.web import EVERYBODY, Guarded, Problem, create_api, is_uuid, json_response, needs, user_of
@@ -151,10 +152,11 @@ def build(
     persons: Persons,
     relay: asyncio.Event,
     queued: asyncio.Event,
+    revocations: Revocations,
 ) -> ASGIApp:
     """The service's HTTP side."""
     webhooks = Webhooks(pool, vault, outcomes, settings, relay)
-    return webhooks.ahead_of(build_api(pool, vault, settings, probes, webhooks, persons, relay, queued))
+    return webhooks.ahead_of(build_api(pool, vault, settings, probes, webhooks, persons, revocations, relay, queued))
 
 
 def build_api(
@@ -164,11 +166,12 @@ def build_api(
     probes: Health,
     webhooks: Webhooks,
     persons: Persons,
+    revocations: Revocations,
     relay: asyncio.Event,
     queued: asyncio.Event,
 ) -> FastAPI:
     """Every route, also those that are served ahead of it."""
-    api = create_api("Handsent dispatcher", settings.token_key, probes.ready, probes.status)
+    api = create_api("Handsent dispatcher", settings.token_key, probes.ready, probes.status, revocations=revocations)
     api.state.pool = pool
     api.include_router(webhooks.router())
     api.include_router(OptOuts(pool, vault, settings.person_id_secret, settings.default_region, relay).router())

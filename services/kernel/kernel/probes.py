@@ -40,7 +40,7 @@ class Status(BaseModel):
     stuck: list[Stuck]
 
 
-def add_probes(api: FastAPI, ready: Probe, status: Probe) -> None:
+def add_probes(api: FastAPI, ready: Probe, status: Probe, has_tokens: bool) -> None:
     """`ready` raises when the service cannot do its work; `status` answers {"lag": int, "stuck": [...], ...}."""
 
     @api.get("/healthz", tags=["probes"], response_model=Alive, openapi_extra=SUPERVISED)
@@ -52,6 +52,8 @@ def add_probes(api: FastAPI, ready: Probe, status: Probe) -> None:
     async def readyz() -> Response:
         """The service can do its work: Postgres answers. While Kafka is away, SENDs are still taken and kept."""
         try:
+            if has_tokens and not api.state.revocations.known:
+                raise RuntimeError("which tokens were ended is not known yet")
             return json_response({"status": "ready", **await ready()})
         except Exception as error:
             return problem_response(Problem(503, "not_ready", f"Not ready: {type(error).__name__}."))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from kernel.revocations import Revocations
 from schemas.codec import encode
 from schemas.events import CampaignCreated, CampaignEnded, ClockAdvanced, Event, RecipientProcessed
 from schemas.identity import HANDSENT, event_id, recipient_id, uuid5
@@ -94,3 +95,10 @@ def _about(campaign_id: str, event: str, at: datetime) -> dict[str, Any]:
         "actor": USER,
         "caused_by": None,
     }
+
+
+def nothing_revoked() -> Revocations:
+    """Revocations that need no broker: all is known, and nothing was ended."""
+    revocations = Revocations("nowhere:9")
+    revocations.known = True
+    return revocations

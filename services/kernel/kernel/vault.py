@@ -130,9 +130,11 @@ async def open_vault(url: str, role: str, vault_keys: Sequence[str], max_size: i
 
 
 async def migrate_vault(url: str) -> None:
-    """Makes the vault, and lets each service do what it must, if the login may."""
+    """Makes the vault, and lets each service do what it must; nothing when that is done, for not every login may."""
     connection = await asyncpg.connect(url, timeout=10)
     try:
+        if await connection.fetchval(q.vault_is_complete):
+            return
         async with connection.transaction():
             await begin_migration(connection, SCHEMA)
             for role in GRANTS:

@@ -22,7 +22,8 @@ from kernel.problem import PROBLEM_JSON as PROBLEM_JSON
 from kernel.problem import Problem as Problem
 from kernel.problem import json_response as json_response
 from kernel.problem import problem_response as problem_response
-from kernel.tokens import BadToken, Role, User, verify
+from kernel.revocations import Revocations
+from kernel.tokens import BadToken, Role, User, bearer, verify
 
 log = structlog.get_logger()
 
@@ -107,12 +108,12 @@ class Direct(APIRoute):
 
 
 def authenticate(request: Request) -> User:
-    """The caller behind the Authorization header. Raises Problem 401."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    """The caller behind the Authorization header. Raises Problem 401, or 503 while ended tokens are not known yet."""
+    state = request.app.state
+    if not state.revocations.known:
+        raise Problem(503, "try_again", "The service has just started. Try again.")
     try:
-        if scheme.lower() != "bearer":
-            raise BadToken("no bearer token")
-        return verify(request.app.state.token_key, token.strip())
+        return verify(state.token_key, bearer(request.headers.get("authorization", "")), state.revocations)
     except BadToken:
         raise Problem(401, "unauthorized", "A valid bearer token is needed.") from None
 
@@ -198,15 +199,18 @@ def create_api(
     ready: Probe,
     status: Probe,
     uploads: tuple[str, ...] = ("/import",),
+    revocations: Revocations | None = None,
     document: Callable[[FastAPI], Awaitable[dict[str, Any]]] | None = None,
 ) -> FastAPI:
     """A FastAPI app with the routes every service has. Paths that end in one of `uploads` bound their own bodies.
+
+    Without `revocations` nobody is let in: they are for every service that has a route behind a token.
 
     `ready` raises when the service cannot do its work; `status` answers {"lag": int, "stuck": [...], ...}.
     `document` makes another OpenAPI document than the app's own.
     """
     api = FastAPI(title=title, version="1", docs_url=None, redoc_url=None, openapi_url=None)
-    api.state.token_key = token_key
+    api.state.token_key, api.state.revocations = token_key, revocations or Revocations("")
     api.add_middleware(_BoundedBody, uploads=uploads)
     api.add_exception_handler(Problem, _on_problem)
     api.add_exception_handler(RequestValidationError, _on_invalid)
@@ -216,7 +220,7 @@ def create_api(
     away = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
     for retried in away:
         api.add_exception_handler(retried, _on_error)
-    add_probes(api, ready, status)
+    add_probes(api, ready, status, has_tokens=revocations is not None)
     openapi.publish(api, document)
     return api
 

@@ -4,6 +4,7 @@ import asyncio
 
 from kernel import database, health, log, runner
 from kernel.consumer import consume
+from kernel.revocations import Revocations
 from kernel.settings import load
 from kernel.vault import open_vault
 
@@ -24,14 +25,16 @@ async def main(stop: runner.Stop) -> None:
     vault = await open_vault(settings.vault_url, SERVICE, settings.vault_keys)
     inputs = await health.bind_inputs(pool, settings.kafka_bootstrap, TOPICS)
     batches = PacedLoop(pool, handle, asyncio.Event())
+    revocations = Revocations(settings.kafka_bootstrap)
     feeds, events = Feeds(pool), EventLog(settings.kafka_bootstrap)
     probes = health.Health(pool, inputs, settings.kafka_bootstrap)
-    web = api.build(pool, vault, feeds, events, settings.token_key, probes.ready, probes.status)
+    web = api.build(pool, vault, feeds, events, settings.token_key, revocations, probes.ready, probes.status)
     await runner.together(
         stop,
         runner.serve(web, settings.bind_host, settings.projections_port),
         consume(SERVICE, settings.kafka_bootstrap, TOPICS, batches),
         feeds.run(),
+        revocations.run(),
     )
     await events.stop()
     await probes.close()

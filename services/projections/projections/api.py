@@ -1,7 +1,7 @@
 """What people ask about their campaigns: progress, report, recipients, timeline. Every role may read."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -9,9 +9,21 @@ from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from kernel.database import Pool
 from kernel.openapi import takes, text
+from kernel.revocations import Revocations
 from kernel.tokens import Role
 from kernel.vault import Vault
-from kernel.web import EVERYBODY, Guarded, Probe, Problem, create_api, json_response, needs, read_json, user_of
+from kernel.web import (
+    EVERYBODY,
+    Guarded,
+    Probe,
+    Problem,
+    authenticate,
+    create_api,
+    json_response,
+    needs,
+    read_json,
+    user_of,
+)
 
 from projections import api_answers as answers
 from projections import store_reads
@@ -63,7 +75,7 @@ class Reading:
     def persons(self) -> APIRouter:
         router = APIRouter(prefix="/api/v1/persons", route_class=Guarded)
         router.add_api_route(
-            "/{person_id}",
+            "/{person_id}/recipients",
             self.person,
             tags=["persons"],
             openapi_extra=needs(Role.MANAGER),
@@ -92,7 +104,7 @@ class Reading:
         campaign = await self._campaign(campaign_id, request)
         events = self._feeds.listen(campaign.key, request.headers.get("last-event-id"))
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+        return StreamingResponse(_while_let_in(request, events), media_type="text/event-stream", headers=headers)
 
     async def report(self, campaign_id: UUID, request: Request) -> Response:
         """The recipient report as CSV, one row per recipient in list order, all of it as of one moment."""
@@ -164,6 +176,16 @@ def _no_campaign() -> Problem:
     return Problem(404, "not_found", "There is no such campaign.")
 
 
+async def _while_let_in(request: Request, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """A stream ends with the token it was asked for with: nothing follows a sign-out, or an expiry."""
+    async for event in events:
+        try:
+            authenticate(request)
+        except Problem:
+            return
+        yield event
+
+
 def _no_recipient() -> Problem:
     return Problem(404, "not_found", "There is no such recipient in this campaign.")
 
@@ -195,10 +217,17 @@ def _recipient_ids(given: object) -> list[UUID]:
 
 
 def build(
-    pool: Pool, vault: Vault, feeds: Feeds, log: EventLog, token_key: str, ready: Probe, status: Probe
+    pool: Pool,
+    vault: Vault,
+    feeds: Feeds,
+    log: EventLog,
+    token_key: str,
+    revocations: Revocations,
+    ready: Probe,
+    status: Probe,
 ) -> FastAPI:
     """The service's HTTP side."""
-    api = create_api("Handsent projections", token_key, ready, status)
+    api = create_api("Handsent projections", token_key, ready, status, revocations=revocations)
     reading = Reading(pool, vault, feeds, log)
     api.include_router(reading.router())
     api.include_router(reading.persons())

@@ -5,16 +5,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import orjson
+from kernel.opening import opened
 from kernel.seal import Key
 
-from projections.people import opened
 from projections.progress import State
 from projections.report import words
 from schemas import events as e
 from schemas.events import Event
 
 # An event's place: its id (16 bytes), then topic, partition, offset. Append only: the index is what is stored.
-TOPIC_CODES = ("campaigns", "recipients", "processed", "clock", "releases", "dispatches", "receipts", "opt-outs")
+TOPIC_CODES = (
+    "campaigns", "recipients", "processed", "clock", "releases", "dispatches", "receipts", "opt-outs", "access",
+)  # fmt: skip
 _CODE_OF = {topic: code for code, topic in enumerate(TOPIC_CODES)}
 _PLACE = struct.Struct(">BHQ")
 ID_BYTES = 16
@@ -98,6 +101,8 @@ def facts(events: Iterable[Event], keys: Mapping[str, Key]) -> list[dict[str, An
 
 def _fact(event: Event, keys: Mapping[str, Key]) -> dict[str, Any]:
     said = {name: value for name, value in opened(event, keys).items() if name not in _ASKED_FOR}
+    if isinstance(event, e.RecipientAdded):
+        said["columns"] = _cells(event, said.pop("cells"))
     said["event"] = type(event).__name__
     state = _STATE_OF.get(type(event))
     if state:
@@ -105,3 +110,10 @@ def _fact(event: Event, keys: Mapping[str, Key]) -> dict[str, Any]:
         why = words(state, code)
         said |= {"reason_code": code, "reason": why.reason, "advice": why.advice}
     return {name: said.pop(name) for name in _SAID_FIRST} | said
+
+
+def _cells(event: e.RecipientAdded, opened_cells: str | None) -> dict[str, str] | None:
+    """The list's row; None for who was erased. Before cells were sealed they stood in `columns`."""
+    if not event.cells:
+        return event.columns
+    return dict(zip(event.columns, orjson.loads(opened_cells), strict=True)) if opened_cells is not None else None

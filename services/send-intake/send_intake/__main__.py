@@ -5,14 +5,20 @@ from typing import Any
 
 from kernel import database, health, kafka, log, runner
 from kernel.relay import Relay
+from kernel.revocations import Revocations
 from kernel.settings import load
 from kernel.vault import open_vault
 from kernel.web import ahead_of
 
 from send_intake.api import build_api, hot_routes
+from send_intake.api_cookie import CookieDoor
+from send_intake.app_access import Access
+from send_intake.app_passwords import Passwords
+from send_intake.gateway_oidc import OidcIssuer
 from send_intake.settings import Settings
 from send_intake.store_clock import CAMPAIGNS, Clock
 from send_intake.store_presses import Presses
+from send_intake.store_tries import Tries
 
 SERVICE = "send-intake"
 SCHEMA = "send_intake"
@@ -38,18 +44,34 @@ async def main(stop: runner.Stop) -> None:
     )
     presses = Presses(pool, vault, wake_relay)
     probes = health.Health(pool, health.Inputs(()), settings.kafka_bootstrap, also=lambda: _figures(relay))
-    api = build_api(pool, vault, settings, presses, wake_relay, probes.ready, probes.status)
+    access = _access(pool, settings, wake_relay)
+    api = build_api(pool, vault, settings, presses, access, wake_relay, probes.ready, probes.status)
     await runner.together(
         stop,
-        runner.serve(ahead_of(api, hot_routes()), settings.bind_host, settings.intake_port),
+        runner.serve(CookieDoor(ahead_of(api, hot_routes())), settings.bind_host, settings.intake_port),
+        access.revocations.run(),
         relay.run(),
         presses.run(),
     )
     await api.state.forwarder.close()
+    if access.issuer is not None:
+        await access.issuer.close()
     await probes.close()
     await watcher.stop()
     await vault.close()
     await pool.close()
+
+
+def _access(pool: database.Pool, settings: Settings, wake_relay: asyncio.Event) -> Access:
+    return Access(
+        pool,
+        settings.token_key,
+        Revocations(settings.kafka_bootstrap),
+        wake_relay,
+        Passwords(),
+        Tries(pool, settings.token_key),
+        OidcIssuer.of(settings),
+    )
 
 
 async def _figures(relay: Relay) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from kernel.database import Pool
 from kernel.vault import Vault
 from kernel.web import Probe, create_api
 
-from send_intake import api_campaigns, api_forward, api_pages, api_recipients, api_sending
+from send_intake import api_campaigns, api_forward, api_pages, api_recipients, api_sending, api_sessions
+from send_intake.app_access import Access
 from send_intake.settings import Settings
 from send_intake.store_presses import Presses
 
@@ -18,6 +19,7 @@ def build_api(
     vault: Vault,
     settings: Settings,
     presses: Presses,
+    access: Access,
     wake_relay: asyncio.Event,
     ready: Probe,
     status: Probe,
@@ -31,12 +33,15 @@ def build_api(
         status,
         uploads=("/recipients", "/import"),
         document=forwarder.document,
+        revocations=access.revocations,
     )
+    api.state.access = access
     api.state.pool, api.state.vault, api.state.settings = pool, vault, settings
     api.state.presses, api.state.wake_relay = presses, wake_relay
     api.state.campaigns = {}
     api.state.forwarder = forwarder
-    for part in (api_campaigns.router, api_campaigns.below, api_recipients.router, api_sending.router):
+    below_v1 = (api_campaigns.router, api_campaigns.below, api_recipients.router, api_sending.router)
+    for part in (*below_v1, api_sessions.open_, api_sessions.router):
         api.include_router(part, prefix="/api/v1")
     api.include_router(api_sending.direct)
     api.include_router(api_forward.router)

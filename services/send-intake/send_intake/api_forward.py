@@ -173,6 +173,14 @@ for path in (
     "recipients/{rid}/timeline",
 ):
     _passed_on(f"/api/v1/campaigns/{{campaign_id}}/{path}", _projections, ["GET"])
-for path in ("opt-outs", "opt-outs/{rest:path}", "unresolved", "unresolved/{rest:path}", "replies"):
+_passed_on("/api/v1/persons/{person_id}/recipients", _projections, ["GET"])
+for path in (
+    "persons/{rest:path}",
+    "opt-outs",
+    "opt-outs/{rest:path}",
+    "unresolved",
+    "unresolved/{rest:path}",
+    "replies",
+):
     _passed_on(f"/api/v1/{path}", _dispatcher, ["GET", "POST", "DELETE"])
 _passed_on("/webhooks/{rest:path}", _dispatcher, ["POST"])

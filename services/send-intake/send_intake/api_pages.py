@@ -1,24 +1,209 @@
-"""The front door: says what answers here until the pages people send from are built."""
+"""The front door: the sign-in page, and who is signed in, until the pages people send from are built."""
+
+import hmac
+from urllib.parse import parse_qs, urlsplit
 
 from fastapi import APIRouter, Request, Response
+from itsdangerous import BadData, URLSafeTimedSerializer
 from kernel.openapi import opens
-from kernel.web import Direct
+from kernel.tokens import BadToken, Claims, admit
+from kernel.web import Direct, Problem, read_body
+from starlette.responses import HTMLResponse, RedirectResponse
+
+from send_intake import pages
+from send_intake.api_cookie import cross_site, drop_session, may_act, put_session, said_ours, session_of
+from send_intake.api_sessions import MAX_NAME, access_of, address_of, issuer_away, refusal
+from send_intake.app_access import SESSION, Refused
+from send_intake.app_passwords import MOST
+from send_intake.gateway_oidc import BadIdentity, IssuerAway, OidcIssuer, Started
+from send_intake.settings import Settings
+from send_intake.store_tokens import Made
 
 router = APIRouter(route_class=Direct, include_in_schema=False)
 
-PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Handsent</title>
-<h1>Handsent</h1>
-<p>Peer-to-peer texting. This address serves the API under <code>/api/v1</code>, described at
-<a href="/openapi.json">/openapi.json</a>; sign in with <code>Authorization: Bearer</code> and the token that
-<code>handsent user add</code> prints. The pages people send from are not built yet.</p>
-</html>
-"""
+MAX_FORM_BYTES = 16 * 1024
+STARTED = "handsent_oidc"  # what is remembered of a sign-in at the issuer; signed, and good for a few minutes
+STARTED_S = 600
+FRONT_DOOR = opens("where people sign in and out; shows a person nothing but themselves")
+NOT_THESE = "That did not sign you in. Check what you entered."
 
 
-async def _front(request: Request) -> Response:
-    return Response(PAGE, media_type="text/html", headers={"Content-Security-Policy": "default-src 'none'"})
+async def front(request: Request) -> Response:
+    """Who is signed in; whoever is not is shown the way."""
+    claims = _claims(request)
+    if claims is None:
+        return RedirectResponse("/sign-in", 303, headers={"Cache-Control": "no-store"})
+    return _page(pages.home(claims.user))
 
 
-router.add_api_route("/", _front, methods=["GET"], openapi_extra=opens("says what this address is"))
+async def sign_in_page(request: Request) -> Response:
+    told = "You are signed out." if request.query_params.get("signed") == "out" else ""
+    return _page(pages.sign_in(told=told, oidc=_issuer(request) is not None))
+
+
+async def sign_in(request: Request) -> Response:
+    """Takes either form of the page."""
+    if said_ours(request) is False:  # else a stranger's page could sign somebody in as the stranger
+        raise cross_site()
+    form = await _form(request)
+    account, name = form.get("account", ""), form.get("name", "")
+    access = access_of(request)
+    if "token" in form:
+        made = await access.by_token(form["token"].strip())
+    elif _well_formed(account, name, form.get("password", "")):
+        made = await access.by_password(account, name, form["password"], address_of(request))
+    else:
+        made = Refused()
+    if isinstance(made, Refused):
+        return _not_signed_in(request, made, account, name)
+    response: Response = RedirectResponse("/", 303)
+    _put(request, response, made)
+    return response
+
+
+async def sign_out(request: Request) -> Response:
+    """Ends the session in every service."""
+    if not may_act(request):
+        raise cross_site()
+    claims = _claims(request)
+    if claims is not None:
+        await access_of(request).end([claims.token_id], claims.user.user_id)
+    response = RedirectResponse("/sign-in?signed=out", 303)
+    drop_session(response, _secure(request))
+    return response
+
+
+# --- by way of the issuer --------------------------------------------------------------------------------
+
+
+async def oidc_start(request: Request) -> Response:
+    """Sends the browser to the issuer."""
+    issuer, own_url = _needed_issuer(request), _settings(request).own_url
+    if request.headers.get("host", "").lower() != urlsplit(own_url).netloc.lower():
+        return RedirectResponse(f"{own_url}/oidc/start", 303)  # the cookie must be of the host it will come back to
+    try:
+        url, started = await issuer.start(_redirect_uri(request))
+    except IssuerAway:
+        raise issuer_away() from None
+    response = RedirectResponse(url, 303, headers={"Cache-Control": "no-store"})
+    response.set_cookie(STARTED, _sealer(request).dumps(started), max_age=STARTED_S, path="/oidc",
+                        secure=_secure(request), httponly=True, samesite="lax")  # fmt: skip
+    return response
+
+
+async def oidc_callback(request: Request) -> Response:
+    """Where the issuer sends the browser back to."""
+    issuer, started = _needed_issuer(request), _started(request)
+    try:
+        if started is None or not hmac.compare_digest(started.state, request.query_params.get("state", "")):
+            raise BadIdentity("no sign-in was started in this browser")
+        query = request.scope["query_string"].decode("ascii")
+        subject = await issuer.finish(_redirect_uri(request), started, f"{_redirect_uri(request)}?{query}")
+        made = await access_of(request).by_identity(subject)
+    except IssuerAway:
+        raise issuer_away() from None
+    except (BadIdentity, UnicodeDecodeError, TypeError):
+        made = Refused()
+    if isinstance(made, Refused):
+        response = _not_signed_in(request, made, words="Your organisation’s sign-in is not linked to anybody here.")
+    else:
+        response = _page(pages.onwards())
+        _put(request, response, made)
+    response.delete_cookie(STARTED, path="/oidc", httponly=True, samesite="lax")
+    return response
+
+
+def _redirect_uri(request: Request) -> str:
+    return f"{_settings(request).own_url}/oidc/callback"
+
+
+def _started(request: Request) -> Started | None:
+    try:
+        return Started(*_sealer(request).loads(request.cookies.get(STARTED, ""), max_age=STARTED_S))
+    except (BadData, TypeError):
+        return None
+
+
+def _sealer(request: Request) -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(request.app.state.token_key, salt="sign-in at the issuer")
+
+
+def _needed_issuer(request: Request) -> OidcIssuer:
+    issuer = _issuer(request)
+    if issuer is None:
+        raise Problem(404, "not_found", "No issuer signs people in here.")
+    return issuer
+
+
+def _issuer(request: Request) -> OidcIssuer | None:
+    return access_of(request).issuer
+
+
+# --- common to all ---------------------------------------------------------------------------------------
+
+
+def _claims(request: Request) -> Claims | None:
+    state = request.app.state
+    try:
+        return admit(state.token_key, session_of(request), state.revocations) if state.revocations.known else None
+    except BadToken:
+        return None
+
+
+def _not_signed_in(
+    request: Request, refused: Refused, account: str = "", name: str = "", words: str = NOT_THESE
+) -> Response:
+    answer = refusal(refused)
+    if refused.retry_after is not None:
+        words = f"Too many tries. Wait {answer.headers['retry-after']} seconds."
+    page = _page(pages.sign_in(words, "", account, name, _issuer(request) is not None), answer.status_code)
+    if refused.retry_after is not None:
+        page.headers["Retry-After"] = answer.headers["retry-after"]
+    return page
+
+
+def _put(request: Request, response: Response, made: Made) -> None:
+    put_session(response, made.token, int(SESSION.total_seconds()), _secure(request))
+
+
+def _secure(request: Request) -> bool:
+    """Whether the browser talks https to us, or to a proxy of ours."""
+    settings = _settings(request)
+    said = request.headers.get("x-forwarded-proto") if settings.trusted_proxies else request.url.scheme
+    return "https" in (said, urlsplit(settings.own_url).scheme)
+
+
+def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """The fields of a form, the first of each name. Raises Problem 413, 415."""
+    if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        raise Problem(415, "unsupported_media_type", "Send the form of the page.")
+    body = (await read_body(request, MAX_FORM_BYTES)).decode("utf-8", "replace")
+    try:
+        return {name: values[0] for name, values in parse_qs(body, keep_blank_values=True, max_num_fields=10).items()}
+    except ValueError:
+        raise Problem(422, "invalid", "Send the form of the page.") from None
+
+
+def _well_formed(account: str, name: str, password: str) -> bool:
+    short = all(0 < len(text) <= MAX_NAME and "\0" not in text for text in (account, name))
+    return short and 0 < len(password) <= MOST
+
+
+def _page(page: str, status: int = 200) -> Response:
+    return HTMLResponse(page, status, headers=dict(pages.HEADERS))
+
+
+for path, endpoint, method in (
+    ("/", front, "GET"),
+    ("/sign-in", sign_in_page, "GET"),
+    ("/sign-in", sign_in, "POST"),
+    ("/sign-out", sign_out, "POST"),
+    ("/oidc/start", oidc_start, "GET"),
+    ("/oidc/callback", oidc_callback, "GET"),
+):
+    router.add_api_route(path, endpoint, methods=[method], openapi_extra=FRONT_DOOR)

@@ -12,6 +12,7 @@ from send_intake import store, store_sending
 from send_intake.admission import Campaign, Hand, Press, Processed, Refused
 from send_intake.api_campaigns import OfCampaign, campaign_row
 from send_intake.api_forward import Forwarder
+from send_intake.api_sessions import claims_of
 from send_intake.store_presses import Answer, Presses
 from send_intake.store_sending import Shown
 from send_intake.template import column_for
@@ -201,9 +202,10 @@ async def _press(request: Request, campaign: Campaign, recipient_id: str) -> Ans
 
 def _hand(request: Request) -> Hand:
     """Who presses, and in what: the client's own name for itself, as far as it can be printed."""
-    user = user_of(request)
+    claims = claims_of(request)
     agent = request.headers.get("user-agent", "")[:MAX_CLIENT]
-    return Hand(user.user_id, user.token_id or None, agent if agent.isprintable() and agent else None)
+    token_id = claims.token_id if is_uuid(claims.token_id) else None
+    return Hand(claims.user.user_id, token_id, agent if agent.isprintable() and agent else None)
 
 
 async def _campaign(request: Request) -> Campaign:

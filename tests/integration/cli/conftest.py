@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from handsent.__main__ import main
+from kernel.testing import VAULT_KEY
 
 SETTINGS = {
     "TOKEN_KEY": "a token key for tests that is long enough",
     "PERSON_ID_SECRET": "a person id secret for tests",
+    "VAULT_KEY": VAULT_KEY,
 }
 
 Handsent = Callable[..., Result]

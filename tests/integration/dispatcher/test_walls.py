@@ -14,7 +14,7 @@ from dispatcher.settings import Settings
 from kernel import database
 from kernel.database import Pool
 from kernel.health import Health, Inputs
-from kernel.testing import VAULT_KEY
+from kernel.testing import VAULT_KEY, nothing_revoked
 from kernel.tokens import Role, User, issue
 from kernel.vault import open_vault
 
@@ -52,7 +52,7 @@ async def ann_asks(pool: Pool, database_url: str, monkeypatch: pytest.MonkeyPatc
     probes = Health(pool, Inputs(()), settings.kafka_bootstrap)
     vault, relay = await open_vault(database_url, store.SCHEMA, [VAULT_KEY]), asyncio.Event()
     outcomes, persons = Outcomes(pool, vault, relay), Persons(pool, vault, relay)
-    web = api.build(pool, vault, settings, probes, outcomes, persons, relay, asyncio.Event())
+    web = api.build(pool, vault, settings, probes, outcomes, persons, relay, asyncio.Event(), nothing_revoked())
     token = issue(TOKEN_KEY, User(ANN, "ann", Role.MANAGER, "Ann"), "t")
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(web),

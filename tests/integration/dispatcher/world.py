@@ -57,7 +57,7 @@ class Process:
     """One of our programs, with its log; ended by its own pid."""
 
     def __init__(self, module: str, folder: Path, url: str, environment: dict[str, str]) -> None:
-        self.url = url
+        self.url, self._probe = url, "/healthz" if module == "simulator" else "/readyz"
         self._module, self._log, self._environment = (
             module,
             folder / f"{module}-{uuid.uuid4().hex[:6]}.log",
@@ -78,7 +78,7 @@ class Process:
 
     def _answers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/healthz", timeout=1):
+            with urllib.request.urlopen(f"{self.url}{self._probe}", timeout=1):
                 return True
         except OSError:
             return False

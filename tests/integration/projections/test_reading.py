@@ -81,7 +81,7 @@ async def test_what_is_held_of_a_person_is_told_to_their_account_alone(world: Wo
     life, other = world.life(1), world.life(2)
     await world.publish([life.created(), life.added(), life.delivered(), other.added()])
     await world.progress_is(recipients=2, delivered=1)
-    url = f"{world.service.url}/api/v1/persons/{life.person_id}"
+    url = f"{world.service.url}/api/v1/persons/{life.person_id}/recipients"
     async with world.http.get(url, headers=world.headers(role=Role.MANAGER)) as answer:
         held = await answer.json()
     assert held["person_id"] == life.person_id

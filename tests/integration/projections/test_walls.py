@@ -10,7 +10,7 @@ import httpx
 import pytest
 from handsent.postgres import EmbeddedPostgres
 from kernel.database import Pool
-from kernel.testing import VAULT_KEY
+from kernel.testing import VAULT_KEY, nothing_revoked
 from kernel.tokens import Role, User, issue
 from kernel.vault import open_vault
 from projections import api, store_reads
@@ -42,7 +42,9 @@ async def ann_asks_for_ben_s(
         await fill(read_models, account_id)
     monkeypatch.setattr(api, "NEWS_PATIENCE_S", 0.0)
     vault = await open_vault(postgres.url, "projections", [VAULT_KEY])
-    web = api.build(read_models, vault, Feeds(read_models), _EmptyLog("nowhere"), TOKEN_KEY, _probe, _probe)
+    web = api.build(
+        read_models, vault, Feeds(read_models), _EmptyLog("nowhere"), TOKEN_KEY, nothing_revoked(), _probe, _probe
+    )
     token = issue(TOKEN_KEY, User(ANN, "ann", Role.MANAGER, "Ann"), "t")
     path, rid = f"/api/v1/campaigns/{id_of(BEN, 'campaign_id')}", id_of(BEN, "recipient_id")
     paths = ("/progress", "/report.csv", "/recipients", f"/recipients/{rid}", f"/recipients/{rid}/timeline")

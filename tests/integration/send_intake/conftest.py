@@ -25,6 +25,7 @@ from schemas.events import Event
 from schemas.identity import person_id, recipient_id
 
 SECRET = "a person id secret for tests"
+TOKEN_ID = "5e8a1c1e-8f0c-4c55-9d0e-2a5e0b7a4e11"
 
 
 @dataclass
@@ -65,7 +66,7 @@ class Intake:
 
     async def press(self, campaign: Campaign, n: int, user: User) -> Answer:
         rid = recipient_id(campaign.campaign_id, number(n))
-        return await self.presses.press(Press(rid, campaign, Hand(user.user_id, "t1", "a browser")))
+        return await self.presses.press(Press(rid, campaign, Hand(user.user_id, TOKEN_ID, "a browser")))
 
     async def opened(self, person_id: str, what: str, sealed: str) -> str | None:
         """What a sealed text says."""

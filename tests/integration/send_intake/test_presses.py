@@ -11,7 +11,7 @@ from send_intake.admission import Processed, Refused
 from send_intake.store_presses import Presses
 
 from schemas.events import CampaignEnded, RecipientProcessed
-from tests.integration.send_intake.conftest import Intake
+from tests.integration.send_intake.conftest import TOKEN_ID, Intake
 
 LATER = datetime.now(UTC) + timedelta(hours=1)
 
@@ -31,7 +31,7 @@ async def test_a_press_is_answered_with_what_is_in_the_log(intake: Intake) -> No
     assert await intake.opened(person, text_of(rid), event.text) == "Hello n1"
     keys = await intake.vault.keys([person])
     assert event.text_hash == keys[person].commitment(rid, "Hello n1")
-    assert (event.sender, event.token_id, event.client) == (campaign.sender, "t1", "a browser")
+    assert (event.sender, event.token_id, event.client) == (campaign.sender, TOKEN_ID, "a browser")
 
 
 async def test_a_press_on_somebody_who_was_erased_is_processed_and_says_nothing(intake: Intake) -> None:

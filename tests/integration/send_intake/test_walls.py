@@ -9,13 +9,16 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from kernel.database import acting_for
-from kernel.testing import VAULT_KEY, number
+from kernel.testing import VAULT_KEY, nothing_revoked, number
 from kernel.tokens import Role, User, issue
 from send_intake import store_users
 from send_intake.admission import Campaign
 from send_intake.api import build_api
+from send_intake.app_access import Access
+from send_intake.app_passwords import Passwords
 from send_intake.settings import Settings
 from send_intake.store import q
+from send_intake.store_tries import Tries
 
 from schemas.identity import recipient_id
 from tests.integration.send_intake.conftest import SECRET, Intake
@@ -51,7 +54,9 @@ async def ann(intake: Intake, database_url: str, monkeypatch: pytest.MonkeyPatch
         database_url=database_url, kafka_bootstrap="nowhere:9", token_key=TOKEN_KEY, person_id_secret=SECRET,
         vault_key=VAULT_KEY,
     )  # type: ignore[call-arg]  # fmt: skip
-    api = build_api(intake.pool, intake.vault, settings, intake.presses, asyncio.Event(), _probe, _probe)
+    woken = asyncio.Event()
+    access = Access(intake.pool, TOKEN_KEY, nothing_revoked(), woken, Passwords(), Tries(intake.pool, TOKEN_KEY), None)
+    api = build_api(intake.pool, intake.vault, settings, intake.presses, access, woken, _probe, _probe)
     headers = {"Authorization": f"Bearer {issue(TOKEN_KEY, user, 't')}"}
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(api), base_url="http://here/api/v1", headers=headers

@@ -2,7 +2,7 @@
 
 import pytest
 from kernel.seal import Tampered
-from projections.people import opened, person
+from projections.people import person
 from projections.progress import fold, new_row
 
 from tests.unit.projections.life import Life
@@ -40,14 +40,3 @@ def test_a_row_of_another_does_not_pass_for_ones_own() -> None:
     number, columns, cells = row_of(ADA)
     with pytest.raises(Tampered):
         person(ADA.key, cells, columns, number)
-
-
-def test_events_open_field_by_field() -> None:
-    keys = {ADA.person_id: ADA.key}
-    assert opened(ADA.added(), keys)["columns"] == ADA.columns
-    assert "cells" not in opened(ADA.added(), keys)
-    assert (opened(ADA.processed(), keys)["number"], opened(ADA.released(), keys)["text"]) == (ADA.number, "Hello Ada")
-    assert opened(ADA.opted_out(), keys)["evidence"] == "STOP"
-    gone = opened(ADA.added(), {})
-    assert (gone["number"], gone["columns"]) == (None, None)
-    assert opened(ADA.delivered(), {})["carrier_message_id"] == "SM1"

@@ -64,3 +64,15 @@ def test_a_timeline_says_which_text_and_why() -> None:
 
 def test_a_timeline_does_not_repeat_what_was_asked_for() -> None:
     assert not {"account_id", "campaign_id", "recipient_id", "person_id"} & set(facts([ADA.added()], {})[0])
+
+
+def test_a_timeline_opens_what_it_has_the_keys_for() -> None:
+    life = Life(sealed=True)
+    keys = {life.person_id: life.key}
+    added, processed, out = facts([life.added(), life.processed(), life.opted_out(20)], keys)
+    assert added["columns"] == life.columns and "cells" not in added
+    assert (processed["number"], processed["text"], out["evidence"]) == (life.number, "Hello Ada", "STOP")
+    added, processed = facts([life.added(), life.processed()], {})
+    assert (added["number"], added["columns"], processed["text"]) == (None, None, None)
+    (plain,) = facts([ADA.added()], {})
+    assert plain["columns"] == ADA.columns, "as version 0.1.0 wrote it"

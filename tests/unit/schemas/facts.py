@@ -11,7 +11,10 @@ from schemas.events import Event
 from schemas.topics import TOPIC_OF
 
 EVENTS = sorted(TOPIC_OF, key=lambda event: event.__name__)
-UUIDS = {"event_id", "account_id", "campaign_id", "recipient_id", "person_id", "caused_by", "opt_out_event_id"}
+UUIDS = {
+    "event_id", "account_id", "campaign_id", "recipient_id", "person_id", "caused_by", "opt_out_event_id",
+    "token_id", "user_id",
+}  # fmt: skip
 uuids = st.uuids().map(str)
 times = st.integers(0, 2**53).map(lambda micros: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros))
 

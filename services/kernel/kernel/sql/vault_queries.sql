@@ -1,3 +1,10 @@
+-- name: vault_is_complete
+-- Whether the last thing that is granted was: then all of it is there.
+SELECT EXISTS (
+    SELECT 1 FROM pg_roles r, pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE r.rolname = 'projections' AND n.nspname = 'vault' AND c.relname = 'keys'
+       AND has_table_privilege(r.oid, c.oid, 'SELECT'));
+
 -- name: find_keys
 -- The keys of these subjects.
 SELECT subject_id::text, wrapped, wrapped_by FROM keys WHERE subject_id = ANY ($1::uuid[]);

@@ -1,0 +1,49 @@
+"""Where a request comes from, and who asks."""
+
+import pytest
+from send_intake.origin import client_address, is_ours
+
+HOST = "handsent.example"
+
+
+@pytest.mark.parametrize(
+    ("fetch_site", "origin", "ours"),
+    [
+        ("same-origin", None, True),
+        ("same-origin", "null", True),
+        ("same-site", f"https://{HOST}", False),
+        ("cross-site", f"https://{HOST}", False),
+        ("none", None, False),
+        (None, f"https://{HOST}", True),
+        (None, f"HTTPS://{HOST.upper()}", True),
+        (None, f"https://{HOST}:8443", False),
+        (None, f"https://{HOST}.elsewhere.example", False),
+        (None, f"https://elsewhere.example/{HOST}", False),
+        (None, "null", False),
+        (None, "", False),
+        (None, None, None),
+    ],
+)
+def test_only_our_own_pages_are_ours(fetch_site: str | None, origin: str | None, ours: bool | None) -> None:
+    assert is_ours(fetch_site, origin, HOST) is ours
+
+
+def test_a_request_without_a_host_is_from_nowhere() -> None:
+    assert is_ours(None, "null", "") is False
+
+
+@pytest.mark.parametrize(
+    ("forwarded_for", "proxies", "address"),
+    [
+        ("", 0, "peer"),
+        ("1.1.1.1", 0, "peer"),
+        ("1.1.1.1", 1, "1.1.1.1"),
+        ("forged, 1.1.1.1", 1, "1.1.1.1"),
+        ("forged, 1.1.1.1, 2.2.2.2", 2, "1.1.1.1"),
+        ("", 1, "peer"),
+        ("1.1.1.1", 2, "peer"),
+        (" , ,", 1, "peer"),
+    ],
+)
+def test_only_what_our_own_proxies_saw_is_believed(forwarded_for: str, proxies: int, address: str) -> None:
+    assert client_address("peer", forwarded_for, proxies) == address
