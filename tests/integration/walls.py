@@ -27,7 +27,7 @@ SELECT c.relname AS name, c.relkind = 'v' AS is_view, c.relrowsecurity AS walled
                 AND has_column_privilege(current_schema() || '_api', c.oid, a.attnum, 'SELECT')) AS readable
   FROM pg_class c
  WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm')
- ORDER BY EXISTS (SELECT FROM pg_constraint f WHERE f.conrelid = c.oid AND f.contype = 'f'), c.relname
+ ORDER BY c.oid  -- as they were made: referred-to ones first
 """
 
 

@@ -16,6 +16,7 @@ import aiohttp
 import asyncpg
 from handsent import user as command
 from kernel import database
+from kernel.testing import VAULT_KEY
 from kernel.tokens import Role, User, verify
 from send_intake import store_users
 from send_intake.app_passwords import Passwords
@@ -26,6 +27,7 @@ PATIENCE_S = 20.0
 SECRETS = {
     "TOKEN_KEY": TOKEN_KEY,
     "PERSON_ID_SECRET": "a person id secret for tests",
+    "VAULT_KEY": VAULT_KEY,
     "CALLBACK_KEY": "a callback key for tests",
     "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
     "TWILIO_AUTH_TOKEN": "an auth token for tests",

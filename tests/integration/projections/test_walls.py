@@ -55,7 +55,7 @@ async def ann_asks_for_ben_s(
         ) as http:
             answers = [await http.get(path + rest) for rest in paths]
             states = await http.post(f"{path}/states", json={"recipient_ids": [rid]})
-            return [*answers, states, await http.get(f"/api/v1/persons/{id_of(BEN, 'person_id')}")]
+            return [*answers, states, await http.get(f"/api/v1/persons/{id_of(BEN, 'person_id')}/recipients")]
 
     yield ask
     await vault.close()

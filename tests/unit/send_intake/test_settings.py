@@ -6,6 +6,7 @@ from send_intake.settings import Settings
 
 NEEDED = {
     "database_url": "postgresql://a@b/c", "kafka_bootstrap": "a:1", "token_key": "k" * 32, "person_id_secret": "p" * 16,
+    "vault_key": "v" * 32,
 }  # fmt: skip
 
 
