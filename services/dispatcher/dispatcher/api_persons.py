@@ -11,7 +11,7 @@ from kernel.database import Pool
 from kernel.errors import retriable
 from kernel.tokens import Role
 from kernel.vault import Vault
-from kernel.web import Guarded, Problem, json_response, needs, user_of
+from kernel.web import Guarded, Problem, json_response, needs, require_role, user_of
 from pydantic import BaseModel, Field
 
 from dispatcher import api_answers as answers
@@ -37,7 +37,7 @@ class Persons:
 
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/api/v1/persons", route_class=Guarded, tags=["persons"])
-        allowed = needs(Role.MANAGER)
+        allowed = needs(Role.MANAGER, late=True)
         router.add_api_route("/{person_id}", self.person, methods=["GET"], openapi_extra=allowed,
                              response_model=answers.Held)  # fmt: skip
         router.add_api_route("/{person_id}/erasure", self.erase, methods=["POST"], openapi_extra=allowed,
@@ -49,6 +49,7 @@ class Persons:
         found = await store_persons.held(self._pool, self._vault, user_of(request).account_id, str(person_id))
         if found is None:
             raise _no_person()
+        require_role(request)
         return json_response(found)
 
     async def erase(self, request: Request, person_id: UUID, why: Reason) -> Any:
@@ -57,6 +58,9 @@ class Persons:
         `finished` is false when the key could not be destroyed yet: it is tried again until it is.
         """
         user = user_of(request)
+        if not await store_persons.is_known(self._pool, self._vault, user.account_id, str(person_id)):
+            raise _no_person()
+        require_role(request)
         erasure = Erasure(user.account_id, str(person_id), why.reason, user.user_id, datetime.now(UTC))
         if not await store_persons.erase(self._pool, self._vault, erasure):
             raise _no_person()

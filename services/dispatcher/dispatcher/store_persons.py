@@ -57,6 +57,12 @@ async def erase(pool: Pool, vault: Vault, erasure: Erasure) -> bool:
     return True
 
 
+async def is_known(pool: Pool, vault: Vault, account_id: str, person_id: str) -> bool:
+    """Whether the account has, or had, such a person."""
+    has_key = await vault.person(person_id, account_id) is not None
+    return has_key or bool(await erasures_of(pool, account_id, person_id))
+
+
 def _event(erasure: Erasure, key_id: bytes) -> PersonErased:
     return PersonErased(
         event_id=event_id(erasure.person_id, f"PersonErased:{key_id.hex()}"),

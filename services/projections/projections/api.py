@@ -22,6 +22,7 @@ from kernel.web import (
     json_response,
     needs,
     read_json,
+    require_role,
     user_of,
 )
 
@@ -78,7 +79,7 @@ class Reading:
             "/{person_id}/recipients",
             self.person,
             tags=["persons"],
-            openapi_extra=needs(Role.MANAGER),
+            openapi_extra=needs(Role.MANAGER, late=True),
             response_model=answers.OfPerson,
         )
         return router
@@ -89,6 +90,7 @@ class Reading:
         found = await store_reads.recipients_of_person(self._pool, self._vault, person_id, account_id)
         if not found:
             raise Problem(404, "not_found", "There is no such person.")
+        require_role(request)
         return json_response({"person_id": str(person_id), "recipients": found})
 
     async def progress(self, campaign_id: UUID, request: Request) -> Response:
