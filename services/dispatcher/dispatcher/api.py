@@ -172,7 +172,7 @@ def build_api(
 ) -> FastAPI:
     """Every route, also those that are served ahead of it."""
     api = create_api("Handsent dispatcher", settings.token_key, probes.ready, probes.status, revocations=revocations)
-    api.state.pool = pool
+    api.state.pool, api.state.vault = pool, vault
     api.include_router(webhooks.router())
     api.include_router(OptOuts(pool, vault, settings.person_id_secret, settings.default_region, relay).router())
     api.include_router(persons.router())

@@ -11,7 +11,7 @@ from kernel.database import Pool
 from kernel.errors import retriable
 from kernel.tokens import Role
 from kernel.vault import Vault
-from kernel.web import Guarded, Problem, json_response, needs, require_role, user_of
+from kernel.web import Guarded, Problem, is_uuid, json_response, needs, require_role, user_of
 from pydantic import BaseModel, Field
 
 from dispatcher import api_answers as answers
@@ -29,6 +29,18 @@ class Reason(BaseModel):
     reason: str = Field(min_length=1, max_length=1000, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")
 
 
+class OfPerson(Guarded):
+    """A route about a person: 401, then 404 for who is not the account's, then the role, then the body."""
+
+    async def before_role(self, request: Request) -> None:
+        state, person_id = request.app.state, request.path_params["person_id"].lower()
+        if is_uuid(person_id) and await store_persons.knows(
+            state.pool, state.vault, user_of(request).account_id, person_id
+        ):
+            return
+        raise _no_person()
+
+
 class Persons:
     """The persons of the caller's account."""
 
@@ -36,21 +48,19 @@ class Persons:
         self._pool, self._vault, self._relay = pool, vault, relay
 
     def router(self) -> APIRouter:
-        router = APIRouter(prefix="/api/v1/persons", route_class=Guarded, tags=["persons"])
-        allowed = needs(Role.MANAGER, late=True)
+        router = APIRouter(prefix="/api/v1/persons", route_class=OfPerson, tags=["persons"])
+        allowed = needs(Role.MANAGER)
         router.add_api_route("/{person_id}", self.person, methods=["GET"], openapi_extra=allowed,
                              response_model=answers.Held)  # fmt: skip
-        router.add_api_route("/{person_id}/erasure", self.erase, methods=["POST"], openapi_extra=allowed,
+        router.add_api_route("/{person_id}/erasure", self.erase, methods=["POST"], route_class_override=Guarded,
+                             openapi_extra=needs(Role.MANAGER, late=True),
                              response_model=answers.Erased)  # fmt: skip
         return router
 
     async def person(self, request: Request, person_id: UUID) -> Any:
         """Everything held here of a person: messages with their attempts, opt-out, replies, raw callbacks, erasures."""
-        found = await store_persons.held(self._pool, self._vault, user_of(request).account_id, str(person_id))
-        if found is None:
-            raise _no_person()
-        require_role(request)
-        return json_response(found)
+        account_id = user_of(request).account_id
+        return json_response(await store_persons.held(self._pool, self._vault, account_id, str(person_id)))
 
     async def erase(self, request: Request, person_id: UUID, why: Reason) -> Any:
         """Erases a person: nothing more is sent to them, and their key is destroyed. Their opt-out stays in force.
@@ -58,7 +68,7 @@ class Persons:
         `finished` is false when the key could not be destroyed yet: it is tried again until it is.
         """
         user = user_of(request)
-        if not await store_persons.is_known(self._pool, self._vault, user.account_id, str(person_id)):
+        if not await store_persons.knows(self._pool, self._vault, user.account_id, str(person_id)):
             raise _no_person()
         require_role(request)
         erasure = Erasure(user.account_id, str(person_id), why.reason, user.user_id, datetime.now(UTC))

@@ -57,12 +57,6 @@ async def erase(pool: Pool, vault: Vault, erasure: Erasure) -> bool:
     return True
 
 
-async def is_known(pool: Pool, vault: Vault, account_id: str, person_id: str) -> bool:
-    """Whether the account has, or had, such a person."""
-    has_key = await vault.person(person_id, account_id) is not None
-    return has_key or bool(await erasures_of(pool, account_id, person_id))
-
-
 def _event(erasure: Erasure, key_id: bytes) -> PersonErased:
     return PersonErased(
         event_id=event_id(erasure.person_id, f"PersonErased:{key_id.hex()}"),
@@ -92,8 +86,16 @@ async def erasures_of(pool: Pool, account_id: str, person_id: str) -> list[dict[
     return [{**dict(row), "key_id": row["key_id"].hex()} for row in rows]
 
 
-async def held(pool: Pool, vault: Vault, account_id: str, person_id: str) -> dict[str, Any] | None:
-    """Everything the dispatcher holds of a person; None when the account has no such person."""
+async def knows(pool: Pool, vault: Vault, account_id: str, person_id: str) -> bool:
+    """Whether the account has this person: on a list, or in anything that is held here."""
+    if await vault.person(person_id, account_id) is not None:
+        return True
+    async with acting_for(pool, account_id) as connection:
+        return bool(await connection.fetchval(q.knows_person, person_id, account_id))
+
+
+async def held(pool: Pool, vault: Vault, account_id: str, person_id: str) -> dict[str, Any]:
+    """Everything the dispatcher holds of a person."""
     key = await vault.person(person_id, account_id)
     opt_out = await store_opt_outs.find(pool, vault, account_id, person_id)
     async with acting_for(pool, account_id) as connection:
@@ -101,8 +103,6 @@ async def held(pool: Pool, vault: Vault, account_id: str, person_id: str) -> dic
         replies = await connection.fetch(q.replies_of_person, person_id, account_id)
         callbacks = await connection.fetch(q.callbacks_of_person, person_id, account_id)
     erasures = await erasures_of(pool, account_id, person_id)
-    if key is None and opt_out is None and not messages and not replies and not erasures:
-        return None
     service = (await service_key(vault))[SERVICE_SUBJECT]
     return {
         "person_id": person_id,

@@ -78,6 +78,7 @@ class Reading:
         router.add_api_route(
             "/{person_id}/recipients",
             self.person,
+            methods=["GET"],
             tags=["persons"],
             openapi_extra=needs(Role.MANAGER, late=True),
             response_model=answers.OfPerson,

@@ -222,6 +222,13 @@ UPDATE erased SET finished_at = $3 WHERE person_id = $1 AND key_id = $2;
 -- A person's raw callbacks: they are sealed with the service's key, not the person's.
 DELETE FROM callbacks WHERE recipient_id = ANY(ARRAY(SELECT recipient_id FROM messages WHERE person_id = $1));
 
+-- name: knows_person
+-- Whether anything is here about a person of this account.
+SELECT EXISTS (SELECT 1 FROM messages WHERE person_id = $1 AND account_id = $2)
+    OR EXISTS (SELECT 1 FROM opt_outs WHERE person_id = $1 AND account_id = $2)
+    OR EXISTS (SELECT 1 FROM replies WHERE person_id = $1 AND account_id = $2)
+    OR EXISTS (SELECT 1 FROM erased WHERE person_id = $1 AND account_id = $2);
+
 -- name: messages_of_person
 -- What an account sent, or did not send, to a person.
 SELECT recipient_id::text, campaign_id::text, due_at, number, text, sender, suppressed_at,
