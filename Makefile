@@ -4,7 +4,7 @@ SHELL := /bin/sh
 PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
   "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
 
-.PHONY: help setup run demo test unit lint bench chaos
+.PHONY: help setup run demo test unit lint bench chaos fuzz sbom audit
 
 help: ## lists what make can do
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -33,6 +33,16 @@ bench: setup ## measures messages a second and latency, with the CPU of each par
 
 chaos: setup ## kills parts in the middle of the work, again and again, from a seed (SEED=1 ROUNDS=20)
 	@.venv/bin/python -m tests.chaos --seed $(or $(SEED),1) --rounds $(or $(ROUNDS),20)
+
+fuzz: setup ## asks each service thousands of things made up from its OpenAPI document (CASES=3000 SEED=1)
+	@CASES=$(or $(CASES),3000) SEED=$(or $(SEED),1) .venv/bin/python -m pytest tests/e2e/test_fuzz.py
+
+sbom: setup ## writes what the image is made of to deploy/sbom.json (CycloneDX)
+	@.venv/bin/python deploy/sbom.py > deploy/sbom.json.new && mv deploy/sbom.json.new deploy/sbom.json
+
+audit: setup ## checks that what is installed is what was pinned and hashed; looks up no vulnerabilities (SECURITY.md)
+	@.venv/bin/python -m pip --disable-pip-version-check check
+	@.venv/bin/python -m pytest tests/tidy/test_supply.py
 
 # Kafka comes first: without a Java it says so in a second, before anything large is fetched.
 .kafka/.ready: deploy/local/kafka/pom.xml | python

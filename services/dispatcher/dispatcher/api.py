@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, FastAPI, Query, Request
 from kernel.database import Pool, acting_for
 from kernel.health import Health
 from kernel.outbox import Outbox
@@ -18,6 +18,7 @@ from prometheus_client import Gauge
 from pydantic import BaseModel, Field
 from starlette.types import ASGIApp
 
+from dispatcher import api_answers as answers
 from dispatcher import store_replies
 from dispatcher.api_opt_outs import OptOuts
 from dispatcher.api_persons import Persons
@@ -84,11 +85,13 @@ class Operations:
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/api/v1", route_class=Guarded)
         router.add_api_route("/unresolved", self.unresolved, methods=["GET"], tags=["unresolved"],
-                             openapi_extra=needs(Role.MANAGER, Role.AUDITOR))  # fmt: skip
+                             openapi_extra=needs(Role.MANAGER, Role.AUDITOR),
+                             response_model=answers.UnresolvedPage)  # fmt: skip
         router.add_api_route("/unresolved/{recipient_id}", self.resolve, methods=["POST"], tags=["unresolved"],
-                             route_class_override=OfMessage, openapi_extra=needs(Role.MANAGER))  # fmt: skip
+                             route_class_override=OfMessage, openapi_extra=needs(Role.MANAGER),
+                             response_model=answers.Resolved)  # fmt: skip
         router.add_api_route("/replies", self.replies, methods=["GET"], tags=["replies"],
-                             openapi_extra=needs(*EVERYBODY))  # fmt: skip
+                             openapi_extra=needs(*EVERYBODY), response_model=answers.ReplyPage)  # fmt: skip
         return router
 
     async def unresolved(self, request: Request, limit: Limit = 100) -> Any:
@@ -152,11 +155,26 @@ def build(
     revocations: Revocations,
 ) -> ASGIApp:
     """The service's HTTP side."""
+    webhooks = Webhooks(pool, vault, outcomes, settings, relay)
+    return webhooks.ahead_of(build_api(pool, vault, settings, probes, webhooks, persons, revocations, relay, queued))
+
+
+def build_api(
+    pool: Pool,
+    vault: Vault,
+    settings: Settings,
+    probes: Health,
+    webhooks: Webhooks,
+    persons: Persons,
+    revocations: Revocations,
+    relay: asyncio.Event,
+    queued: asyncio.Event,
+) -> FastAPI:
+    """Every route, also those that are served ahead of it."""
     api = create_api("Handsent dispatcher", settings.token_key, probes.ready, probes.status, revocations=revocations)
     api.state.pool, api.state.vault = pool, vault
-    webhooks = Webhooks(pool, vault, outcomes, settings, relay)
     api.include_router(webhooks.router())
     api.include_router(OptOuts(pool, vault, settings.person_id_secret, settings.default_region, relay).router())
     api.include_router(persons.router())
     api.include_router(Operations(pool, vault, relay, queued).router())
-    return webhooks.ahead_of(api)
+    return api

@@ -10,12 +10,14 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from kernel.database import Pool
+from kernel.openapi import takes_csv, text
 from kernel.seal import EVIDENCE, NUMBER
 from kernel.tokens import Role, User
 from kernel.vault import Vault
 from kernel.web import Guarded, GuardedDirect, Problem, is_uuid, json_response, needs, read_json, require_role, user_of
 from pydantic import BaseModel, Field
 
+from dispatcher import api_answers as answers
 from dispatcher import csv_list, phone, store_opt_outs
 from dispatcher.csv_list import Listed, NoPhoneColumn, Reader, Reject
 from dispatcher.store_opt_outs import Word
@@ -28,6 +30,7 @@ IMPORT_CHUNK = 1000  # dispatch stands still while one is committed: 20 ms
 REJECTS_SHOWN = 100
 LONGEST_LINE = 64 * 1024
 
+REASON = {"name": "reason", "in": "query", "required": False, "schema": {"type": "string"}}
 CHANGERS, READERS = (Role.MANAGER,), (Role.MANAGER, Role.AUDITOR)
 
 
@@ -47,12 +50,17 @@ class OptOuts:
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/api/v1/opt-outs", tags=["opt-outs"])
         add, read, change = router.add_api_route, needs(*READERS), needs(*CHANGERS)
-        add("", self.page, methods=["GET"], route_class_override=Guarded, openapi_extra=read)
-        add("", self.add, methods=["POST"], status_code=201, route_class_override=Guarded, openapi_extra=change)
-        add("/export.csv", self.export, methods=["GET"], route_class_override=Guarded, openapi_extra=read)
-        add("/import", self.import_, methods=["POST"], route_class_override=GuardedDirect, openapi_extra=change)
+        add("", self.page, methods=["GET"], route_class_override=Guarded, openapi_extra=read,
+            response_model=answers.OptOutPage)  # fmt: skip
+        add("", self.add, methods=["POST"], status_code=201, route_class_override=Guarded, openapi_extra=change,
+            response_model=answers.OptOut, responses={200: {"model": answers.OptOut}})  # fmt: skip
+        add("/export.csv", self.export, methods=["GET"], route_class_override=Guarded, openapi_extra=read,
+            response_class=Response, responses=text("text/csv", "phone, source, reason, opted_out_at"))  # fmt: skip
+        add("/import", self.import_, methods=["POST"], route_class_override=GuardedDirect,
+            openapi_extra={**change, **takes_csv()}, response_model=answers.ImportedOptOuts)  # fmt: skip
         add("/{person_id}", self.lift, methods=["DELETE"], route_class_override=GuardedDirect,
-            openapi_extra=needs(*CHANGERS, late=True))  # fmt: skip
+            openapi_extra={**needs(*CHANGERS, late=True), "parameters": [REASON]},
+            response_model=answers.Lifted)  # fmt: skip
         return router
 
     async def page(
@@ -78,7 +86,7 @@ class OptOuts:
         return json_response(after.shown, 201 if changed and not (before and before.in_force) else 200)
 
     async def lift(self, request: Request) -> Response:
-        """Opts a person in again, for a reason."""
+        """Opts a person in again, for a reason: `?reason=`, or JSON `{reason}` where a DELETE may have a body."""
         user, person = user_of(request), request.path_params["person_id"].lower()
         found = await self._find(user, person) if is_uuid(person) else None
         if found is None or not found.in_force:

@@ -11,9 +11,10 @@ from kernel.database import Pool
 from kernel.errors import retriable
 from kernel.tokens import Role
 from kernel.vault import Vault
-from kernel.web import Guarded, Problem, is_uuid, json_response, needs, user_of
+from kernel.web import Guarded, Problem, is_uuid, json_response, needs, require_role, user_of
 from pydantic import BaseModel, Field
 
+from dispatcher import api_answers as answers
 from dispatcher import store_persons
 from dispatcher.store_persons import Erasure
 
@@ -49,8 +50,11 @@ class Persons:
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/api/v1/persons", route_class=OfPerson, tags=["persons"])
         allowed = needs(Role.MANAGER)
-        router.add_api_route("/{person_id}", self.person, methods=["GET"], openapi_extra=allowed)
-        router.add_api_route("/{person_id}/erasure", self.erase, methods=["POST"], openapi_extra=allowed)
+        router.add_api_route("/{person_id}", self.person, methods=["GET"], openapi_extra=allowed,
+                             response_model=answers.Held)  # fmt: skip
+        router.add_api_route("/{person_id}/erasure", self.erase, methods=["POST"], route_class_override=Guarded,
+                             openapi_extra=needs(Role.MANAGER, late=True),
+                             response_model=answers.Erased)  # fmt: skip
         return router
 
     async def person(self, request: Request, person_id: UUID) -> Any:
@@ -64,6 +68,9 @@ class Persons:
         `finished` is false when the key could not be destroyed yet: it is tried again until it is.
         """
         user = user_of(request)
+        if not await store_persons.knows(self._pool, self._vault, user.account_id, str(person_id)):
+            raise _no_person()
+        require_role(request)
         erasure = Erasure(user.account_id, str(person_id), why.reason, user.user_id, datetime.now(UTC))
         if not await store_persons.erase(self._pool, self._vault, erasure):
             raise _no_person()

@@ -10,6 +10,7 @@ import structlog
 from fastapi import APIRouter, FastAPI, Request, Response
 from kernel.database import Pool
 from kernel.errors import retriable
+from kernel.openapi import opens, refuses, takes_form, text
 from kernel.vault import Vault
 from kernel.web import Direct, Problem, problem_response, read_body
 from starlette.requests import ClientDisconnect
@@ -49,8 +50,11 @@ class Webhooks:
     def router(self) -> APIRouter:
         """The endpoints as routes, for OpenAPI; `ahead_of` serves them."""
         router = APIRouter(route_class=Direct, tags=["webhooks"])
-        router.add_api_route(STATUS, self.status, methods=["POST"], status_code=204, response_model=None)
-        router.add_api_route(INBOUND, self.inbound, methods=["POST"], response_model=None)
+        signed = {**opens("the carrier's, who signs what it sends"), **takes_form()}
+        router.add_api_route(STATUS, self.status, methods=["POST"], status_code=204, response_model=None,
+                             openapi_extra=signed, responses=refuses(403))  # fmt: skip
+        router.add_api_route(INBOUND, self.inbound, methods=["POST"], response_class=Response, openapi_extra=signed,
+                             responses={**refuses(403), **text("text/xml", "Nothing to say (TwiML)")})  # fmt: skip
         return router
 
     def ahead_of(self, api: FastAPI) -> ASGIApp:

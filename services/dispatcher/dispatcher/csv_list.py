@@ -49,7 +49,11 @@ class Reader:
         """What the next lines say; blank ones say nothing. Raises NoPhoneColumn at the first."""
         for line in lines:
             self._line += 1
-            cells = next(csv.reader([line]), [])
+            try:
+                cells = next(csv.reader([line]), [])
+            except csv.Error:  # a return in the middle of a line, or a cell without end
+                yield Reject(self._line, "The line is not CSV.")
+                continue
             if not any(cell.strip() for cell in cells):
                 continue
             if self._phone < 0 and self._is_header(cells):

@@ -84,9 +84,8 @@ class BatchLoop:
             except asyncpg.DataError as error:
                 if sum(map(len, records.values())) > 1:
                     return await self._one_by_one(records)
-                broken |= {
-                    (p, record.offset): f"a value no column takes: {error}" for p, r in records.items() for record in r
-                }
+                why = f"a value no column takes: {type(error).__name__}"  # its own words repeat the value
+                broken |= {(p, record.offset): why for p, r in records.items() for record in r}
             except Exception as error:
                 if not retriable(error):
                     raise

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import resource
 import signal
 import sys
 import threading
@@ -15,10 +16,14 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
+from kernel.connection import Limits, bounded, sweep
+from kernel.guard import guard
+
 log = structlog.get_logger()
 
 STOP_PATIENCE_S = 25
 LAST_PATIENCE_S = 30
+SWEEP_TICKS = 10  # of uvicorn's 0.1 s
 
 
 class Stop(asyncio.Event):
@@ -63,9 +68,17 @@ def run(main: Callable[[Stop], Awaitable[None]]) -> None:
 
 async def _until_stopped(main: Callable[[Stop], Awaitable[None]]) -> None:
     stop = Stop(owns_process=True)
+    _allow_connections()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await main(stop)
+
+
+def _allow_connections() -> None:
+    """As many open files as we may have: the usual 1024 are fewer than the connections that are served."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def together(stop: Stop, *works: Coroutine[Any, Any, None]) -> None:
@@ -88,13 +101,13 @@ async def together(stop: Stop, *works: Coroutine[Any, Any, None]) -> None:
             task.cancelled() or task.exception()  # looked at, or asyncio would tell of it once more
 
 
-async def serve(app: ASGIApp, host: str, port: int) -> None:
+async def serve(app: ASGIApp, host: str, port: int, limits: Limits | None = None) -> None:
     """Serves HTTP until cancelled; requests under way are finished first, bounded in time."""
     config = uvicorn.Config(
-        app,
+        guard(app),
         host=host,
         port=port,
-        http="httptools",
+        http=bounded(limits or Limits()),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -118,10 +131,15 @@ async def serve(app: ASGIApp, host: str, port: int) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Signals are the runner's."""
+    """Signals are the runner's; once a second the connections are looked at."""
 
     def capture_signals(self) -> Any:
         return nullcontext()
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % SWEEP_TICKS == 0:
+            sweep(self.server_state.connections, asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
 
 
 async def serve_faust(app: Any) -> None:

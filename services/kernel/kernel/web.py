@@ -3,57 +3,34 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from http import HTTPStatus
 from typing import Any
 
 import asyncpg
-import orjson
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from kernel import openapi, strict_json
 from kernel.errors import retriable
+from kernel.probes import Probe as Probe
+from kernel.probes import add_probes
+from kernel.problem import PROBLEM_JSON as PROBLEM_JSON
+from kernel.problem import Problem as Problem
+from kernel.problem import json_response as json_response
+from kernel.problem import problem_response as problem_response
 from kernel.revocations import Revocations
 from kernel.tokens import BadToken, Role, User, bearer, verify
 
 log = structlog.get_logger()
 
-PROBLEM_JSON = "application/problem+json"
 MAX_BODY_BYTES = 1024 * 1024
 EVERYBODY = (Role.SENDER, Role.MANAGER, Role.AUDITOR)
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
-Probe = Callable[[], Awaitable[dict[str, Any]]]
-
-
-class Problem(Exception):
-    """An answer that says no: RFC 9457 with a stable `code`; `extra` members ride along."""
-
-    def __init__(self, status: int, code: str, detail: str, **extra: Any) -> None:
-        super().__init__(detail)
-        self.status, self.code, self.detail, self.extra = status, code, detail, extra
-
-    def as_dict(self) -> dict[str, Any]:
-        title = HTTPStatus(self.status).phrase
-        about = {"type": "about:blank", "title": title, "status": self.status, "code": self.code}
-        return {**about, "detail": self.detail, **self.extra}
-
-
-def json_response(content: Any, status: int = 200) -> Response:
-    """JSON by orjson: times as RFC 3339 UTC ending in Z."""
-    body = orjson.dumps(content, option=orjson.OPT_UTC_Z)
-    return Response(body, status, media_type="application/json")
-
-
-def problem_response(problem: Problem) -> Response:
-    headers = {"WWW-Authenticate": "Bearer"} if problem.status == 401 else None
-    body = orjson.dumps(problem.as_dict(), option=orjson.OPT_UTC_Z)
-    return Response(body, problem.status, headers=headers, media_type=PROBLEM_JSON)
 
 
 def needs(*roles: Role, late: bool = False) -> dict[str, Any]:
@@ -111,6 +88,8 @@ class Guarded(APIRoute):
                 require_role(request)
             if self.body_field is not None:  # the framework would read a body of any size
                 request._body = await read_body(request)
+                if request._body and _JSON.match(request.headers.get("content-type", "")):
+                    request._json = strict(request._body)
             return await inner(request)
 
         return guarded
@@ -149,12 +128,20 @@ async def read_body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
     return bytes(body)
 
 
+_JSON = re.compile(r"application/(?:[\w.-]+\+)?json\b", re.IGNORECASE)
+
+
+def strict(body: bytes) -> Any:
+    """The JSON. Raises Problem 400 malformed_json."""
+    try:
+        return strict_json.loads(body)
+    except strict_json.Malformed as error:
+        raise Problem(400, "malformed_json", f"The body is not JSON: {error}.") from None
+
+
 async def read_json(request: Request) -> dict[str, Any]:
     """The body as a JSON object. Raises Problem 400 malformed_json, 413, or 422 for JSON that is not an object."""
-    try:
-        content = orjson.loads(await read_body(request) or b"{}")
-    except orjson.JSONDecodeError as error:
-        raise Problem(400, "malformed_json", f"The body is not JSON: {error}.") from None
+    content = strict(await read_body(request) or b"{}")
     if not isinstance(content, dict):
         raise Problem(422, "invalid", "The body must be a JSON object.")
     return content
@@ -213,52 +200,29 @@ def create_api(
     status: Probe,
     uploads: tuple[str, ...] = ("/import",),
     revocations: Revocations | None = None,
+    document: Callable[[FastAPI], Awaitable[dict[str, Any]]] | None = None,
 ) -> FastAPI:
     """A FastAPI app with the routes every service has. Paths that end in one of `uploads` bound their own bodies.
 
     Without `revocations` nobody is let in: they are for every service that has a route behind a token.
 
     `ready` raises when the service cannot do its work; `status` answers {"lag": int, "stuck": [...], ...}.
+    `document` makes another OpenAPI document than the app's own.
     """
-    api = FastAPI(title=title, version="1", docs_url=None, redoc_url=None)
+    api = FastAPI(title=title, version="1", docs_url=None, redoc_url=None, openapi_url=None)
     api.state.token_key, api.state.revocations = token_key, revocations or Revocations("")
     api.add_middleware(_BoundedBody, uploads=uploads)
     api.add_exception_handler(Problem, _on_problem)
     api.add_exception_handler(RequestValidationError, _on_invalid)
     api.add_exception_handler(HTTPException, _on_http)
     api.add_exception_handler(Exception, _on_error)
+    api.add_exception_handler(ClientDisconnect, _on_error)
     away = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
     for retried in away:
         api.add_exception_handler(retried, _on_error)
-    _add_probes(api, ready, status, has_tokens=revocations is not None)
+    add_probes(api, ready, status, has_tokens=revocations is not None)
+    openapi.publish(api, document)
     return api
-
-
-def _add_probes(api: FastAPI, ready: Probe, status: Probe, has_tokens: bool) -> None:
-    @api.get("/healthz", tags=["probes"])
-    async def healthz() -> dict[str, str]:
-        """The process is alive."""
-        return {"status": "alive"}
-
-    @api.get("/readyz", tags=["probes"], response_model=None)
-    async def readyz() -> Response:
-        """The service can do its work: Postgres answers. While Kafka is away, SENDs are still taken and kept."""
-        try:
-            if has_tokens and not api.state.revocations.known:
-                raise RuntimeError("which tokens were ended is not known yet")
-            return json_response({"status": "ready", **await ready()})
-        except Exception as error:
-            return problem_response(Problem(503, "not_ready", f"Not ready: {type(error).__name__}: {error}"))
-
-    @api.get("/status", tags=["probes"], response_model=None)
-    async def status_() -> Response:
-        """Lag, and what stands still; `handsent status` reads it."""
-        return json_response(await status())
-
-    @api.get("/metrics", tags=["probes"], response_model=None)
-    async def metrics() -> Response:
-        """Prometheus metrics."""
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _on_problem(request: Request, error: Exception) -> Response:
@@ -279,7 +243,14 @@ async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     codes = {400: "malformed_json", 404: "not_found", 405: "method_not_allowed"}  # 400: a body that is not UTF-8
     code = codes.get(error.status_code, "refused")
-    return problem_response(Problem(error.status_code, code, str(error.detail)))
+    headers = {"Allow": ", ".join(methods_of(request))} if error.status_code == 405 else None
+    return problem_response(Problem(error.status_code, code, str(error.detail)), headers)
+
+
+def methods_of(request: Request) -> list[str]:
+    """What may be asked of this path, by any of its routes; the framework's own answer knows only the first."""
+    routes = [route for route in iter_route_contexts(request.app.routes) if route.path_regex.match(request.url.path)]
+    return sorted({method for route in routes for method in route.methods or ()})
 
 
 async def _on_error(request: Request, error: Exception) -> Response:

@@ -1,13 +1,14 @@
 """What people ask about their campaigns: progress, report, recipients, timeline. Every role may read."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Annotated
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from kernel.database import Pool
+from kernel.openapi import takes, text
 from kernel.revocations import Revocations
 from kernel.tokens import Role
 from kernel.vault import Vault
@@ -25,6 +26,7 @@ from kernel.web import (
     user_of,
 )
 
+from projections import api_answers as answers
 from projections import store_reads
 from projections.api_report import Reports
 from projections.api_stream import Feeds
@@ -54,18 +56,21 @@ class Reading:
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/api/v1/campaigns/{campaign_id}", route_class=Guarded)
         allowed = needs(*EVERYBODY)
-        for path, method, endpoint, tag in (
-            ("/progress", "GET", self.progress, "progress"),
-            ("/progress/stream", "GET", self.stream, "progress"),
-            ("/report.csv", "GET", self.report, "report"),
-            ("/recipients", "GET", self.recipients, "recipients"),
-            ("/recipients/{recipient_id}", "GET", self.recipient, "recipients"),
-            ("/recipients/{recipient_id}/timeline", "GET", self.timeline, "recipients"),
-            ("/states", "POST", self.states, "recipients"),
-        ):
-            router.add_api_route(
-                path, endpoint, methods=[method], tags=[tag], openapi_extra=allowed, response_model=None
-            )
+
+        def get(path: str, endpoint: Callable[..., Any], tag: str, **answer: Any) -> None:
+            router.add_api_route(path, endpoint, methods=["GET"], tags=[tag], openapi_extra=allowed, **answer)
+
+        get("/progress", self.progress, "progress", response_model=answers.Progress)
+        get("/progress/stream", self.stream, "progress", response_class=Response,
+            responses=text("text/event-stream", "`progress` events; their data is Progress"))  # fmt: skip
+        get("/report.csv", self.report, "report", response_class=Response,
+            responses=text("text/csv", "One row per recipient, in list order"))  # fmt: skip
+        get("/recipients", self.recipients, "recipients", response_model=answers.RecipientPage)
+        get("/recipients/{recipient_id}", self.recipient, "recipients", response_model=answers.Recipient)
+        get("/recipients/{recipient_id}/timeline", self.timeline, "recipients", response_model=answers.Timeline)
+        router.add_api_route("/states", self.states, methods=["POST"], tags=["recipients"],
+                             openapi_extra={**allowed, **takes(answers.StatesAsked, required=True)},
+                             response_model=answers.States)  # fmt: skip
         return router
 
     def persons(self) -> APIRouter:
@@ -76,7 +81,7 @@ class Reading:
             methods=["GET"],
             tags=["persons"],
             openapi_extra=needs(Role.MANAGER, late=True),
-            response_model=None,
+            response_model=answers.OfPerson,
         )
         return router
 

@@ -25,19 +25,21 @@ def build_api(
     status: Probe,
 ) -> FastAPI:
     """The app; its state carries what the endpoints need."""
+    forwarder = api_forward.Forwarder(settings.projections_url, settings.dispatcher_url)
     api = create_api(
-        "Handsent send-intake",
+        "Handsent",
         settings.token_key,
         ready,
         status,
         uploads=("/recipients", "/import"),
+        document=forwarder.document,
         revocations=access.revocations,
     )
     api.state.access = access
     api.state.pool, api.state.vault, api.state.settings = pool, vault, settings
     api.state.presses, api.state.wake_relay = presses, wake_relay
     api.state.campaigns = {}
-    api.state.forwarder = api_forward.Forwarder(settings.projections_url, settings.dispatcher_url)
+    api.state.forwarder = forwarder
     below_v1 = (api_campaigns.router, api_campaigns.below, api_recipients.router, api_sending.router)
     for part in (*below_v1, api_sessions.open_, api_sessions.router):
         api.include_router(part, prefix="/api/v1")

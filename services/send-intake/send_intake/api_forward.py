@@ -1,13 +1,19 @@
 """One address for people: the API paths of dispatcher and projections, and the carrier's webhooks, passed on."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aiohttp
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.routing import APIRoute
+from kernel.openapi import document as own_document
 from kernel.web import Direct, Problem
 from starlette.responses import StreamingResponse
 from yarl import URL
+
+from send_intake.document import merged
 
 router = APIRouter(route_class=Direct, include_in_schema=False)
 
@@ -25,6 +31,7 @@ HOP_BY_HOP = {
 }
 CONNECT_S = 3
 ASK_S = 5
+DOCUMENT_S = 60  # how long the other services' documents are remembered
 
 
 class Forwarder:
@@ -33,6 +40,8 @@ class Forwarder:
     def __init__(self, projections_url: str, dispatcher_url: str) -> None:
         self._projections_url, self._dispatcher_url = projections_url.rstrip("/"), dispatcher_url.rstrip("/")
         self._session: aiohttp.ClientSession | None = None
+        self._told: dict[str, Any] = {}
+        self._told_until = 0.0
 
     def session(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -68,6 +77,28 @@ class Forwarder:
             raise Problem(503, "try_again", "The service behind this path is away; try again.") from None
         kept = {k: v for k, v in answer.headers.items() if k.lower() not in HOP_BY_HOP}
         return StreamingResponse(_chunks(answer), answer.status, headers=kept)
+
+    async def document(self, api: FastAPI) -> dict[str, Any]:
+        """The OpenAPI document of this address; without the paths of a service that is away."""
+        if time.monotonic() >= self._told_until:
+            self._told, whole = await self._described(api)
+            self._told_until = time.monotonic() + (DOCUMENT_S if whole else 1)
+        return self._told
+
+    async def _described(self, api: FastAPI) -> tuple[dict[str, Any], bool]:
+        asked = {"Projections": self._projections_url, "Dispatcher": self._dispatcher_url}
+        found = await asyncio.gather(*map(self._document_of, asked.values()))
+        others = {name: document for name, document in zip(asked, found, strict=True) if document}
+        return merged(own_document(api), others, is_passed_on), len(others) == len(asked)
+
+    async def _document_of(self, base: str) -> dict[str, Any] | None:
+        try:
+            async with self.session().get(f"{base}/openapi.json", timeout=_ask()) as answer:
+                answer.raise_for_status()
+                document: dict[str, Any] = await answer.json()
+                return document
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return None
 
     async def progress(self, request: Request, campaign_id: str) -> dict[str, Any]:
         """Progress of a campaign, asked in the caller's name. Raises Problem 503 while projections is away."""
@@ -124,6 +155,15 @@ async def _dispatcher(request: Request) -> Response:
     return await forwarder.to_dispatcher(request)
 
 
+def is_passed_on(path: str) -> bool:
+    """Whether a path, or its template, is answered by a service behind this one."""
+    return any(route.path_regex.match(path) for route in router.routes if isinstance(route, APIRoute))
+
+
+def _passed_on(path: str, endpoint: Callable[..., Any], methods: list[str]) -> None:
+    router.add_api_route(path, endpoint, methods=methods, openapi_extra={"x-passed-on": True})
+
+
 for path in (
     "progress",
     "progress/stream",
@@ -132,8 +172,8 @@ for path in (
     "recipients/{rid}",
     "recipients/{rid}/timeline",
 ):
-    router.add_api_route(f"/api/v1/campaigns/{{campaign_id}}/{path}", _projections, methods=["GET"])
-router.add_api_route("/api/v1/persons/{person_id}/recipients", _projections, methods=["GET"])
+    _passed_on(f"/api/v1/campaigns/{{campaign_id}}/{path}", _projections, ["GET"])
+_passed_on("/api/v1/persons/{person_id}/recipients", _projections, ["GET"])
 for path in (
     "persons/{rest:path}",
     "opt-outs",
@@ -142,5 +182,5 @@ for path in (
     "unresolved/{rest:path}",
     "replies",
 ):
-    router.add_api_route(f"/api/v1/{path}", _dispatcher, methods=["GET", "POST", "DELETE"])
-router.add_api_route("/webhooks/{rest:path}", _dispatcher, methods=["POST"])
+    _passed_on(f"/api/v1/{path}", _dispatcher, ["GET", "POST", "DELETE"])
+_passed_on("/webhooks/{rest:path}", _dispatcher, ["POST"])

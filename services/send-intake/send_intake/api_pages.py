@@ -5,6 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from fastapi import APIRouter, Request, Response
 from itsdangerous import BadData, URLSafeTimedSerializer
+from kernel.openapi import opens
 from kernel.tokens import BadToken, Claims, admit
 from kernel.web import Direct, Problem, read_body
 from starlette.responses import HTMLResponse, RedirectResponse
@@ -23,6 +24,7 @@ router = APIRouter(route_class=Direct, include_in_schema=False)
 MAX_FORM_BYTES = 16 * 1024
 STARTED = "handsent_oidc"  # what is remembered of a sign-in at the issuer; signed, and good for a few minutes
 STARTED_S = 600
+FRONT_DOOR = opens("where people sign in and out; shows a person nothing but themselves")
 NOT_THESE = "That did not sign you in. Check what you entered."
 
 
@@ -204,4 +206,4 @@ for path, endpoint, method in (
     ("/oidc/start", oidc_start, "GET"),
     ("/oidc/callback", oidc_callback, "GET"),
 ):
-    router.add_api_route(path, endpoint, methods=[method])
+    router.add_api_route(path, endpoint, methods=[method], openapi_extra=FRONT_DOOR)

@@ -4,6 +4,7 @@ from typing import Any
 
 import structlog
 from fastapi import APIRouter, Request, Response
+from kernel.openapi import takes_csv
 from kernel.tokens import Role
 from kernel.web import Problem, endpoint_itself, json_response, needs, user_of
 from pydantic import BaseModel
@@ -92,10 +93,7 @@ class _Import:
 @router.post(
     "/campaigns/{campaign_id}/recipients",
     response_model=Imported,
-    openapi_extra={
-        **needs(Role.MANAGER),
-        "requestBody": {"required": True, "content": {"text/csv": {"schema": {"type": "string"}}}},
-    },
+    openapi_extra={**needs(Role.MANAGER), **takes_csv()},
 )
 async def import_(request: Request) -> Response:
     """Adds the recipients of a CSV; a bad row is rejected with its line and reason and never stops the rest."""

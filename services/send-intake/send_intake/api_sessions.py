@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
+from kernel.openapi import opens, refuses
 from kernel.tokens import BadToken, Claims, Role, admit, bearer
 from kernel.web import (
     EVERYBODY,
@@ -31,6 +32,7 @@ from send_intake.store_tokens import Made, NotAllowed
 MAX_NAME = 100
 MAX_TOKEN = 16 * 1024
 DAYS, MOST_DAYS = 90, 366
+SIGN_IN = opens("gives a token for a name and its password, or an issuer's word")
 MINE = needs(*EVERYBODY)  # everybody's own; a manager's are all of the account
 
 
@@ -126,7 +128,7 @@ class EndedToken(BaseModel):
     everywhere: bool
 
 
-@open_.post("/sessions", status_code=201, response_model=NewToken, openapi_extra={"security": []})
+@open_.post("/sessions", status_code=201, response_model=NewToken, openapi_extra=SIGN_IN, responses=refuses(401, 429))
 async def sign_in(request: Request, asked: SignInAsked) -> Response:
     """Signs in: a session of twelve hours."""
     access = access_of(request)

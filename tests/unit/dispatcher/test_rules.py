@@ -1,7 +1,9 @@
 """The small rules: opt-outs, keywords, receipts, callbacks, back-off, pace, turns, lists."""
 
+import csv
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -205,6 +207,20 @@ def test_a_list_without_a_header_has_phones_first() -> None:
     ]
     with pytest.raises(NoPhoneColumn):
         list(Reader("US").rows(["name,age", "Ada,36"]))
+
+
+@given(st.text(alphabet=st.characters(exclude_characters="\0", exclude_categories=("Cs",))))
+def test_no_reason_is_a_formula_in_an_export(reason: str) -> None:
+    line = csv_list.line("+12025550123", "manual", reason, NOON)
+    [[phone, source, cell, _]] = csv.reader(StringIO(line, newline=""))
+    assert (phone, source) == ("+12025550123", "manual")
+    assert not cell.startswith(("=", "+", "-", "@", "\t", "\r")) and cell.removeprefix("'") == reason.removeprefix("'")
+
+
+@pytest.mark.parametrize("line", ["a\rb", "x" * 200_000, '"' + "x" * 200_000])
+def test_a_line_that_is_not_csv_is_rejected_and_does_not_stop_the_rest(line: str) -> None:
+    found = list(Reader("US").rows(["phone", line, "2025550123"]))
+    assert found == [Reject(2, "The line is not CSV."), Listed(3, "+12025550123", "")]
 
 
 def test_an_export_is_safe_in_a_spreadsheet() -> None:

@@ -1,0 +1,98 @@
+"""What projections answers, for its OpenAPI document. The answers themselves go out as rows become JSON."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from projections.progress import State
+
+
+class Progress(BaseModel):
+    """The figures of a campaign; they add up in every answer. `as_of`: topic -> partition -> next offset."""
+
+    campaign_id: str
+    name: str | None
+    state: Literal["current", "completed"]
+    scheduled_for: datetime | None
+    ended_at: datetime | None
+    recipients: int
+    processed: int
+    sent: int
+    not_delivered: int
+    unprocessed: int
+    waiting: int
+    suppressed: int
+    dropped: int
+    delivered: int
+    failed: int
+    awaiting: int
+    unconfirmed: int
+    unknown: int
+    failed_by_reason: dict[str, int]
+    as_of: dict[str, dict[str, int]]
+
+
+class Recipient(BaseModel):
+    """The report's columns, and the list's own under `columns`."""
+
+    recipient_id: str
+    phone: str | None
+    first_name: str
+    last_name: str
+    state: State
+    delivery: Literal["", "delivered", "not delivered"]
+    reason_code: str | None
+    reason: str
+    advice: str
+    processed_at: datetime | None
+    processed_by: str | None
+    due_at: datetime | None
+    released_at: datetime | None
+    sent_at: datetime | None
+    accepted_at: datetime | None
+    delivered_at: datetime | None
+    carrier_code: str | None
+    carrier_message_id: str | None
+    segments: int | None
+    opted_out_at: datetime | None
+    columns: dict[str, str]
+
+
+class RecipientPage(BaseModel):
+    recipients: list[Recipient]
+    next: str | None = None
+
+
+class OfPerson(BaseModel):
+    """What a person is in each campaign."""
+
+    person_id: str
+    recipients: list[dict[str, Any]]
+
+
+class Fact(BaseModel):
+    """An event, with the fields of its schema."""
+
+    model_config = ConfigDict(extra="allow")
+
+    event_id: str
+    event: str
+    occurred_at: datetime
+    actor: str
+    caused_by: str | None
+
+
+class Timeline(BaseModel):
+    recipient_id: str
+    events: list[Fact]
+
+
+class StatesAsked(BaseModel):
+    recipient_ids: list[str] = Field(max_length=500)
+
+
+class States(BaseModel):
+    """recipient_id -> state, without those that are not known here."""
+
+    states: dict[str, State]
