@@ -85,6 +85,7 @@ async def log(story: Story) -> list[Record]:
     await story.settles(campaign, suppressed=1, delivered=3, failed=2, unknown=1)
     await story.settles(later, dropped=1, unprocessed=1)
     await mia.ok("DELETE", f"/opt-outs/{person}", json={"reason": "wrote again"})
+    await mia.ok("POST", f"/persons/{person}/erasure", json={"reason": "wants to be forgotten"})
     await (await story.user("Sid")).ok("DELETE", "/sessions/current")
     bootstrap = story.running.status()["kafka_bootstrap"]
     return await _everything(bootstrap)
