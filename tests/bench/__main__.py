@@ -6,6 +6,7 @@ import time
 
 import aiohttp
 
+from tests.bench import sealing
 from tests.bench.message_life import OURS, Bench, Result, quantile
 from tests.bench.stack import Running, running
 from tests.bench.yardstick import bare_requests_per_s
@@ -24,7 +25,8 @@ def main() -> None:
     with running(SIMULATOR_SENT_CALLBACKS="0") as stack:
         print(f"start: ready in {stack.ready_s:.1f} s")
         _print_idle(stack)
-        asyncio.run(_message_life(stack, asked.messages, asked.latency_s, bare))
+        result = asyncio.run(_message_life(stack, asked.messages, asked.latency_s, bare))
+    _print_sealing(asyncio.run(sealing.measure()), sum(result.cpu_us[name] for name in OURS))
 
 
 def _print_idle(stack: Running) -> None:
@@ -38,7 +40,7 @@ def _print_idle(stack: Running) -> None:
     print("      " + ", ".join(f"{name} {rss[name]:.0f} MB {cpu[name]:.1f} %" for name in sorted(cpu)))
 
 
-async def _message_life(stack: Running, messages: int, latency_s: float, bare: float) -> None:
+async def _message_life(stack: Running, messages: int, latency_s: float, bare: float) -> Result:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=600)) as session:
         bench = Bench(stack, session)
         await bench.throughput(max(4, messages // 20 // 4 * 4))  # warms caches and plans
@@ -48,6 +50,16 @@ async def _message_life(stack: Running, messages: int, latency_s: float, bare: f
         ms = await bench.latency_ms(rate, latency_s)
     print(f"latency at 10 % load ({rate:.0f}/s): SEND to carrier p50 {quantile(ms, 0.5):.0f} ms, "
           f"p99 {quantile(ms, 0.99):.0f} ms")  # fmt: skip
+    return result
+
+
+def _print_sealing(cost: sealing.Cost, message_us: float) -> None:
+    steps = ", ".join(f"{name} {us:.0f}" for name, us in cost.steps.items())
+    print(f"sealing: {cost.message_us:.0f} µs CPU a message ({steps}), {cost.message_us / message_us:.1%} of its life")
+    more_us = (cost.report_sealed_s - cost.report_plain_s) / sealing.PEOPLE * 1e6
+    print(f"report: {sealing.PEOPLE / cost.report_sealed_s:,.0f} recipients/s, opening them included; "
+          f"{cost.report_sealed_s / cost.report_plain_s:.1f} times as long as if nothing were sealed, "
+          f"{more_us:.0f} µs a recipient, {more_us / message_us:.1%} of a message's life")  # fmt: skip
 
 
 def _print_throughput(result: Result, bare: float) -> None:
