@@ -64,11 +64,14 @@ def is_sealed(text: str) -> bool:
 
 
 def key_id_of(sealed: str) -> bytes | None:
-    """The id of the key that opens it; None for a text that is not sealed."""
+    """The id of the key that opens it; None for a text that is not sealed, or torn."""
     if not is_sealed(sealed):
         return None
     start = len(PREFIX)
-    return binascii.a2b_base64(sealed[start : start + _ID_CHARACTERS])[:KEY_ID_BYTES]
+    try:
+        return binascii.a2b_base64(sealed[start : start + _ID_CHARACTERS])[:KEY_ID_BYTES]
+    except ValueError:
+        return None
 
 
 def unseal(key: Key | None, what: str, sealed: str) -> str | None:
@@ -80,7 +83,7 @@ def unseal(key: Key | None, what: str, sealed: str) -> str | None:
         return sealed
     try:
         raw = binascii.a2b_base64(sealed[len(PREFIX) :], strict_mode=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error is one
         raise Tampered(f"this is no sealed {_kind(what)}") from None
     if len(raw) < _SHORTEST:
         raise Tampered(f"this is too short for a sealed {_kind(what)}")
