@@ -50,7 +50,7 @@ class Caller:
             words = _words(service, error)
             raise NotFound(words) if error.code == 404 else click.ClickException(words) from None
         except OSError as error:
-            raise click.ClickException(f"{service} does not answer: {error}") from None
+            raise click.ClickException(f"the {service} service does not answer: {error}") from None
 
     def person(self, named: str) -> str:
         """The id of a person, who may be named by it or by phone. A phone never becomes part of a URL."""
@@ -70,7 +70,7 @@ def _words(service: str, error: urllib.error.HTTPError) -> str:
     try:
         return str(json.load(error)["detail"])
     except (ValueError, KeyError, TypeError):
-        return f"{service} answers {error.code}"
+        return f"the {service} service answers {error.code}"
 
 
 account_option = click.option("--account", default="demo", show_default=True)

@@ -52,4 +52,4 @@ def test_people_opt_out_and_in_by_hand_and_by_list(
 def test_a_dispatcher_that_is_away_is_one_clear_line(handsent: Handsent) -> None:
     handsent("user", "add", "Ada")
     said = handsent("opt-outs", "export", exit_code=1, DISPATCHER_URL="http://127.0.0.1:1")
-    assert said.stderr.startswith("Error: the dispatcher does not answer")
+    assert said.stderr.startswith("Error: the dispatcher service does not answer")
