@@ -15,6 +15,7 @@ COMMANDS = {
     "proof": "handsent.proof:proof",
     "events": "handsent.events:events",
     "quarantine": "handsent.quarantine:commands",
+    "replay": "handsent.replay:replay",
     "vault": "handsent.vault:vault",
     "schemas": "handsent.catalogue:schemas",
     "demo": "handsent.demo.command:demo",

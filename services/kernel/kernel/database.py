@@ -89,7 +89,7 @@ async def migrate(url: str, schema: str, package: str) -> None:
             await connection.execute(f'GRANT USAGE ON SCHEMA "{schema}" TO "{schema}_api"')
             await connection.execute(sql_text("kernel", "sql/kernel.sql"))
             done = {row["name"] for row in await connection.fetch("SELECT name FROM migrations")}
-            for name in sorted(_migrations(package) - done):
+            for name in sorted(migrations_of(package) - done):
                 await connection.execute(sql_text(package, f"sql/migrations/{name}"))
                 await connection.execute("INSERT INTO migrations (name) VALUES ($1)", name)
     finally:
@@ -122,7 +122,8 @@ async def _ensure_api_role(connection: asyncpg.Connection, schema: str) -> None:
         await connection.execute(f'GRANT "{api}" TO "{schema}"')
 
 
-def _migrations(package: str) -> set[str]:
+def migrations_of(package: str) -> set[str]:
+    """The names of the package's migrations."""
     folder = resources.files(package).joinpath("sql", "migrations")
     return {entry.name for entry in folder.iterdir() if entry.name.endswith(".sql")} if folder.is_dir() else set()
 

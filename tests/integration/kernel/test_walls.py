@@ -97,8 +97,8 @@ async def test_rows_from_before_the_walls_get_the_account_of_their_campaign(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as before:
-        migrations = database._migrations
-        before.setattr(database, "_migrations", lambda package: {m for m in migrations(package) if m < "0003"})
+        migrations = database.migrations_of
+        before.setattr(database, "migrations_of", lambda package: {m for m in migrations(package) if m < "0003"})
         await database.migrate(database_url, "send_intake", "send_intake")
     old = await database.connect(database_url, "send_intake")
     for account_id in (ANN, BEN):

@@ -1,0 +1,107 @@
+"""`handsent replay verify`: the log, folded once more, must give the tables people read from."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import asyncpg
+import click
+import structlog
+from aiokafka.errors import KafkaError
+from kernel.errors import LogLost
+from projections.app_replay import verify as verify_read_models
+from projections.store_replay import NotComparable
+from projections.verdict import Difference, Refused, Table, Verdict
+
+from handsent.stack import current_stack
+
+
+@click.group()
+def replay() -> None:
+    """The log, from its beginning once more."""
+
+
+@replay.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def verify(as_json: bool) -> None:
+    """Fold the topics from their beginning into tables of its own, and say whether the tables of projections equal
+    them. Projections goes on meanwhile. Takes as much room in Postgres as its tables, twice, until it ends; needs no
+    vault: what is sealed is compared as it is.
+
+    Exit code 1: they are not equal, or it cannot be told."""
+    stack = current_stack()
+    try:
+        with _quiet():
+            verdict = asyncio.run(verify_read_models(stack.database_url, stack.kafka_bootstrap))
+    except (LogLost, NotComparable) as error:
+        raise click.ClickException(str(error)) from None
+    except (KafkaError, TimeoutError) as error:
+        raise click.ClickException(f"Kafka does not answer as it should: {error!r}") from None
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise click.ClickException(f"the database does not answer as it should: {error}") from None
+    click.echo(json.dumps(as_dict(verdict)) if as_json else "\n".join(lines(verdict)))
+    sys.exit(0 if verdict.equal else 1)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What the batch loop logs is for a service's log: here the verdict says it."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+def as_dict(verdict: Verdict) -> dict[str, Any]:
+    """The JSON that `--json` prints."""
+    return {
+        "equal": verdict.equal,
+        "tables": {table.name: _table(table) for table in verdict.tables},
+        "drifted": verdict.drifted,
+        "refused": [refused._asdict() for refused in verdict.refused],
+        "events": verdict.events,
+        "passed_over": verdict.passed_over,
+        "events_per_second": verdict.events_per_second,
+        "fold_s": round(verdict.fold_s, 3),
+        "total_s": round(verdict.total_s, 3),
+    }
+
+
+def _table(table: Table) -> dict[str, Any]:
+    told = asdict(table)
+    del told["name"]
+    return told | {"differences": [difference._asdict() for difference in table.differences]}
+
+
+def lines(verdict: Verdict) -> Iterator[str]:
+    """The same for a person."""
+    for table in verdict.tables:
+        differ = f"{table.differing} DIFFER" if table.differing else "equal"
+        yield f"{table.name:<18} {table.rows:>10} rows  {differ}"
+        yield from (f"  {_difference(difference)}" for difference in table.differences)
+        if table.differing > len(table.differences):
+            yield f"  and {table.differing - len(table.differences)} more"
+    yield from (f"campaign {id_}: its figures are no recount of its rows" for id_ in verdict.drifted)
+    yield from (f"{_place(refused)} was folded, and cannot be folded now" for refused in verdict.refused)
+    aside = f", {verdict.passed_over} set aside" if verdict.passed_over else ""
+    yield f"{verdict.events} events folded{aside}; {verdict.events_per_second} a second, {verdict.total_s:.1f} s in all"
+    yield "the tables are what the log says" if verdict.equal else "THE TABLES ARE NOT WHAT THE LOG SAYS"
+
+
+def _difference(difference: Difference) -> str:
+    key = ", ".join(f"{column} {value}" for column, value in difference.key.items())
+    if not difference.folded:
+        return f"{key}: the log does not give this row"
+    if not difference.live:
+        return f"{key}: the row is missing"
+    return f"{key}: {', '.join(difference.columns)}"
+
+
+def _place(refused: Refused) -> str:
+    return f"{refused.topic}-{refused.partition}@{refused.offset}"
