@@ -19,7 +19,10 @@ IMPURE_MODULES = {
 IMPURE_CALLS = {"open", "input", "print", "exec", "eval"}
 CLOCKS = {"now", "today", "utcnow", "uuid1", "uuid4", "urandom", "monotonic", "perf_counter", "read_text", "write_text"}
 # Opening what is sealed is a rule like another, for whoever was given the key. Sealing is not: it rolls dice.
-OPENS = {f"kernel.seal.{name}" for name in ("CELLS", "EVIDENCE", "NUMBER", "TEMPLATE", "Key", "text_of", "unseal")}
+OPENS = {
+    f"kernel.seal.{name}"
+    for name in ("CELLS", "EVIDENCE", "NUMBER", "TEMPLATE", "Key", "Tampered", "text_of", "unseal")
+}
 PURE_OF_KERNEL = {
     "kernel.phone",
     "kernel.received",

@@ -63,6 +63,7 @@ class Outcomes:
     async def _store(self, callbacks: Sequence[Callback]) -> None:
         forms = await seal_forms(self._vault, [callback.form for callback in callbacks])
         async with self._pool.acquire() as connection, connection.transaction():
+            await connection.fetch(q.lock_for_callbacks)
             fates = await _interpreted(connection, callbacks)
             await connection.execute(
                 q.insert_callbacks,

@@ -39,16 +39,16 @@ async def erase(pool: Pool, vault: Vault, erasure: Erasure) -> bool:
 
     What is readable still is gone after `finish`.
     """
-    key = await vault.person(erasure.person_id, erasure.account_id)
-    if key is None:
+    key_id = await vault.person(erasure.person_id, erasure.account_id)
+    if key_id is None:
         return bool(await erasures_of(pool, erasure.account_id, erasure.person_id))
-    event = _event(erasure, key.key_id)
+    event = _event(erasure, key_id)
     outbox = Outbox()
     async with acting_for(pool, erasure.account_id) as connection, connection.transaction():
         await connection.fetch(q.lock_for_opt_outs)
         status = await connection.execute(
             q.insert_erasure,
-            erasure.person_id, key.key_id, erasure.account_id, erasure.at, erasure.erased_by, event.event_id,
+            erasure.person_id, key_id, erasure.account_id, erasure.at, erasure.erased_by, event.event_id,
             erasure.reason,
         )  # fmt: skip
         if status == "INSERT 0 1":
@@ -96,7 +96,7 @@ async def knows(pool: Pool, vault: Vault, account_id: str, person_id: str) -> bo
 
 async def held(pool: Pool, vault: Vault, account_id: str, person_id: str) -> dict[str, Any]:
     """Everything the dispatcher holds of a person."""
-    key = await vault.person(person_id, account_id)
+    key = (await vault.keys([person_id])).get(person_id)
     opt_out = await store_opt_outs.find(pool, vault, account_id, person_id)
     async with acting_for(pool, account_id) as connection:
         messages = await connection.fetch(q.messages_of_person, person_id, account_id)

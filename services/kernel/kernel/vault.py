@@ -10,6 +10,7 @@ from enum import StrEnum
 from os import urandom
 
 import asyncpg
+import structlog
 
 from kernel.database import Pool, Queries, begin_migration, ensure_role, load_queries, session_settings, sql_text
 from kernel.seal import KEY_BYTES, Key, Tampered, VaultKey
@@ -18,6 +19,17 @@ SCHEMA = "vault"
 NOBODY = "00000000-0000-0000-0000-000000000000"  # the account of what belongs to none yet
 # Sealing is on everybody's way: a vault that hangs must be told from one that is away within seconds.
 TIMEOUT_S = 5.0
+TRIES = 5
+log = structlog.get_logger()
+
+
+class KeysMissing(ConnectionError):
+    """Keys that should be there are not, and nobody destroyed them. To callers it is as if the vault were away: what
+    they wanted to do waits, and nothing is taken for erased."""
+
+
+class WrongVaultKey(Exception):
+    """The vault was made with another VAULT_KEY."""
 
 
 class Kind(StrEnum):
@@ -30,7 +42,7 @@ class Kind(StrEnum):
 
 # What each service may do: the scheduler passes sealed bytes on and opens none, so it is not here.
 GRANTS = {
-    "send_intake": {"keys": "SELECT, INSERT"},
+    "send_intake": {"keys": "SELECT, INSERT", "destroyed": "SELECT (subject_id, key_id)"},
     "dispatcher": {"keys": "SELECT, INSERT, DELETE", "destroyed": "SELECT, INSERT"},
     "projections": {"keys": "SELECT"},
 }
@@ -51,28 +63,47 @@ class Vault:
         await self._pool.close()
 
     async def keys(self, subject_ids: Iterable[str]) -> dict[str, Key]:
-        """The keys there are; a subject without one was erased, or never met."""
+        """The keys there are; a subject without one was erased, was never met, or its row cannot be read.
+
+        A row that cannot be read is one person's misfortune and says so in the log: the others get their keys.
+        """
         wanted = list(set(subject_ids))
         if not wanted:
             return {}
         async with asyncio.timeout(TIMEOUT_S):
             rows = await self._pool.fetch(q.find_keys, wanted)
-        return {row[0]: Key(self._unwrapped(*row)) for row in rows}
+        found = {}
+        for row in rows:
+            try:
+                found[row[0]] = Key(self._unwrapped(*row))
+            except Tampered as error:
+                log.error("key_unreadable", error=str(error))
+        return found
 
-    async def person(self, person_id: str, account_id: str) -> Key | None:
-        """The key of a person whom this account knows, and who was not erased."""
+    async def person(self, person_id: str, account_id: str) -> bytes | None:
+        """The id of the key of a person whom this account knows, and who was not erased."""
         async with asyncio.timeout(TIMEOUT_S):
-            row = await self._pool.fetchrow(q.find_person, person_id, account_id)
-        return None if row is None else Key(self._unwrapped(*row))
+            key_id: bytes | None = await self._pool.fetchval(q.find_person, person_id, account_id)
+        return key_id
+
+    async def destroyed(self, keys: Iterable[tuple[str, bytes]]) -> set[tuple[str, bytes]]:
+        """Which of these keys (subject, key id) were destroyed. A key that is missing and was not is a fault."""
+        wanted = list(keys)
+        async with asyncio.timeout(TIMEOUT_S):
+            rows = await self._pool.fetch(q.find_destroyed, [s for s, _ in wanted], [k for _, k in wanted])
+        return {(row[0], row[1]) for row in rows}
 
     async def keys_for(self, accounts: Mapping[str, str], kind: Kind = Kind.PERSON) -> dict[str, Key]:
         """The keys of all these subjects (subject -> account); those that are missing are made and committed."""
         found = await self.keys(accounts)
-        while missing := sorted(accounts.keys() - found.keys()):
+        for _ in range(TRIES):
+            missing = sorted(accounts.keys() - found.keys())
+            if not missing:
+                return found
             found |= await self._make({subject_id: accounts[subject_id] for subject_id in missing}, kind)
             if accounts.keys() - found.keys():  # another process was faster: its keys are the ones
                 found |= await self.keys(missing)
-        return found
+        raise KeysMissing(f"{len(accounts) - len(found)} keys can neither be read nor made")
 
     async def _make(self, accounts: Mapping[str, str], kind: Kind) -> dict[str, Key]:
         """In the order of ids, so that two processes never wait for each other in a ring."""
@@ -96,6 +127,14 @@ class Vault:
         async with asyncio.timeout(TIMEOUT_S):
             await self._pool.execute(q.destroy_key, subject_id, key_id, destroyed_by, reason)
 
+    async def check(self) -> None:
+        """Raises WrongVaultKey when some keys are wrapped by a vault key that is not among those given."""
+        used = {row[0] for row in await self._pool.fetch(q.wrapped_by_whom)}
+        if used - self._unwrapping.keys():
+            raise WrongVaultKey(
+                "the vault holds keys that neither VAULT_KEY nor VAULT_KEYS_OLD opens: give the key they were made with"
+            )
+
     async def rewrap(self, chunk: int) -> int:
         """Rotation: wraps up to `chunk` keys anew, with the first vault key; how many there were to do."""
         async with self._pool.acquire() as connection, connection.transaction():
@@ -113,7 +152,10 @@ class Vault:
 
 
 async def open_vault(url: str, role: str, vault_keys: Sequence[str], max_size: int = 4) -> Vault:
-    """The vault as `role` (a service's, or the vault's own for rotation) may use it; it is made if need be."""
+    """The vault as `role` (a service's, or the vault's own for rotation) may use it; it is made if need be.
+
+    Raises WrongVaultKey when anything in it is wrapped by a key that is not given.
+    """
     await migrate_vault(url)
     pool = await asyncpg.create_pool(
         url,
@@ -126,7 +168,13 @@ async def open_vault(url: str, role: str, vault_keys: Sequence[str], max_size: i
         server_settings=session_settings(role, search_path=SCHEMA, enable_seqscan="off", statement_timeout="5s"),
     )
     assert pool is not None
-    return Vault(pool, [VaultKey(secret) for secret in vault_keys])
+    vault = Vault(pool, [VaultKey(secret) for secret in vault_keys])
+    try:
+        await vault.check()
+    except BaseException:
+        await vault.close()
+        raise
+    return vault
 
 
 async def migrate_vault(url: str) -> None:

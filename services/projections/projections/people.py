@@ -4,7 +4,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import orjson
-from kernel.seal import CELLS, NUMBER, Key, unseal
+from kernel.seal import CELLS, NUMBER, Key, Tampered, unseal
 
 from projections.columns import column_of
 
@@ -28,11 +28,16 @@ class Person(NamedTuple):
 
 
 def person(key: Key | None, phone: str | None, columns: str | None, cells: str | None) -> Person:
-    """The person of a stored row: the sealed number, the headers, the sealed cells. Raises Tampered."""
+    """The person of a stored row: the sealed number, the headers, the sealed cells.
+
+    A row that was tampered with is blank like an erased one's: the report is everybody else's, too.
+    """
     names: list[str] = orjson.loads(columns) if columns else []
-    said = unseal(key, CELLS, cells) if cells else None
-    known = dict(zip(names, orjson.loads(said), strict=True)) if said is not None else dict.fromkeys(names, "")
-    return Person(unseal(key, NUMBER, phone) if phone else None, known)
+    try:
+        said, number = unseal(key, CELLS, cells) if cells else None, unseal(key, NUMBER, phone) if phone else None
+    except Tampered:
+        said = number = None
+    return Person(number, dict(zip(names, orjson.loads(said), strict=True)) if said else dict.fromkeys(names, ""))
 
 
 @lru_cache(maxsize=1024)

@@ -61,6 +61,7 @@ class Refused(StrEnum):
     NOT_FOUND = "not_found"
     CAMPAIGN_ENDED = "campaign_ended"
     NOT_SENDING = "not_sending"
+    KEY_MISSING = "try_again"
 
 
 @dataclass(frozen=True, slots=True)

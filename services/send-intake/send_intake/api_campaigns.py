@@ -99,7 +99,7 @@ async def create(request: Request, asked: CampaignAsked) -> Response:
     except store.ForeignSender:
         raise Problem(422, "foreign_sender", "The sender number belongs to another account.") from None
     state.wake_relay.set()
-    return json_response(described(await campaign_row(request, campaign_id)), 201)
+    return json_response(described(await opened_row(request, await campaign_row(request, campaign_id))), 201)
 
 
 @router.get("/campaigns", response_model=Campaigns, openapi_extra=needs(*EVERYBODY))
@@ -114,7 +114,7 @@ async def list_(request: Request, state: Literal["current", "completed"] | None 
 @below.get("/campaigns/{campaign_id}", response_model=Campaign, openapi_extra=needs(*EVERYBODY))
 async def details(request: Request, campaign_id: str) -> Response:
     """One campaign."""
-    return json_response(described(request.state.campaign))
+    return json_response(described(await opened_row(request, request.state.campaign)))
 
 
 @below.post("/campaigns/{campaign_id}/end", response_model=Ended, openapi_extra=MANAGER)
@@ -124,7 +124,7 @@ async def end(request: Request, campaign_id: str, asked: EndAsked) -> Response:
     row = request.state.campaign
     if asked.confirm != "END":
         raise Problem(422, "confirm_required", "To end the campaign, confirm with exactly END.")
-    await store.end_campaign(state.pool, store.campaign_of(row), user_of(request).user_id)
+    await store.end_campaign(state.pool, store.unopened(row), user_of(request).user_id)
     state.wake_relay.set()
     row = await campaign_row(request, campaign_id)
     return json_response(
@@ -157,12 +157,20 @@ async def end_preview(request: Request, campaign_id: str) -> Response:
 
 
 async def campaign_row(request: Request, campaign_id: str) -> Row:
-    """The campaign of the caller's account. Raises Problem 404, also for another account's and for no id at all."""
+    """The campaign of the caller's account, its text sealed: an END waits for no vault.
+
+    Raises Problem 404, also for another account's and for no id at all.
+    """
     row, campaign_id = None, campaign_id.lower()
     if is_uuid(campaign_id):
         row = await store.campaign_row(request.app.state.pool, user_of(request).account_id, campaign_id)
     if row is None:
         raise Problem(404, "not_found", "There is no such campaign.")
+    return row
+
+
+async def opened_row(request: Request, row: Row) -> Row:
+    """The campaign with its text as it was written."""
     (opened,) = await store_sealed.open_templates(request.app.state.vault, [row])
     return opened
 

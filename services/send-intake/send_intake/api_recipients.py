@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from send_intake import store, store_sealed
 from send_intake.admission import Campaign
-from send_intake.api_campaigns import OfCampaign
+from send_intake.api_campaigns import OfCampaign, opened_row
 from send_intake.import_ import Batch, Importer, Refusal, Reject
 from send_intake.import_ import Row as ListRow
 
@@ -100,7 +100,7 @@ async def import_(request: Request) -> Response:
     row = request.state.campaign
     if row["ended_at"] is not None:
         raise Problem(409, "campaign_ended", "The campaign has ended.")
-    campaign = store.campaign_of(row)
+    campaign = store.campaign_of(await opened_row(request, row))
     importer = Importer(request.app.state.settings.default_region, campaign.template)
     upload = _Import(request, campaign)
     async for piece in _bounded(request):

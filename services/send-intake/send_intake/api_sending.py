@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from send_intake import store, store_sending
 from send_intake.admission import Campaign, Hand, Press, Processed, Refused
-from send_intake.api_campaigns import OfCampaign, campaign_row
+from send_intake.api_campaigns import OfCampaign, campaign_row, opened_row
 from send_intake.api_forward import Forwarder
 from send_intake.api_sessions import claims_of
 from send_intake.store_presses import Answer, Presses
@@ -31,6 +31,7 @@ REFUSALS = {
     Refused.NOT_FOUND: Problem(404, "not_found", "There is no such recipient in this campaign."),
     Refused.CAMPAIGN_ENDED: Problem(409, "campaign_ended", "The campaign has ended."),
     Refused.NOT_SENDING: Problem(409, "not_sending", "Start sending this campaign first."),
+    Refused.KEY_MISSING: Problem(503, "try_again", "This person's data cannot be read at the moment. Try again."),
 }
 
 
@@ -127,7 +128,7 @@ async def next_(request: Request, campaign_id: str, asked: NextAsked | None = No
     rows = await store_sending.next_rows(
         state.pool, state.vault, row["account"], row["id"], user.user_id, limit, state.settings.claim_s
     )
-    campaign = store.campaign_of(row)
+    campaign = await _campaign(request)
     return json_response({"recipients": [_shown(found, campaign) for found in rows]})
 
 
@@ -216,7 +217,7 @@ async def _campaign(request: Request) -> Campaign:
     if key not in known:
         if len(known) >= 10_000:
             known.clear()
-        known[key] = store.campaign_of(await campaign_row(request, campaign_id))
+        known[key] = store.campaign_of(await opened_row(request, await campaign_row(request, campaign_id)))
     return known[key]
 
 

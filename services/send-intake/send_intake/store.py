@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from kernel.database import Connection, Pool, Row, acting_for, load_queries
 from kernel.outbox import Outbox
+from kernel.seal import is_sealed
 
 from send_intake.admission import Campaign, NewRecipient, added_event, created_event, ended_event
 from send_intake.template import Template, parse
@@ -36,7 +37,13 @@ async def campaign_rows(pool: Pool, account_id: str, completed: bool | None) -> 
 
 def campaign_of(row: Row) -> Campaign:
     """What never changes of it; the row's text has been opened."""
+    assert not is_sealed(row["text"]), "a sealed text would be sent as it is"
     return Campaign(row["id"], row["account"], _template(row["text"]), row["scheduled_for"], row["sender"])
+
+
+def unopened(row: Row) -> Campaign:
+    """The same for what needs no text, and must not wait for the key that opens it: an END."""
+    return Campaign(row["id"], row["account"], Template((), (), ""), row["scheduled_for"], row["sender"])
 
 
 async def time(connection: Connection) -> datetime:

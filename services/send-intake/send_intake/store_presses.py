@@ -87,11 +87,12 @@ class Presses:
         raise AssertionError("unreachable")
 
 
-async def commit(connection: Connection, presses: list[Press], sealed: Mapping[str, Sealed]) -> list[Answer]:
+async def commit(connection: Connection, presses: list[Press], pressable: Mapping[str, Sealed | None]) -> list[Answer]:
     """Processes the presses in the caller's transaction; the answers in their order.
 
-    `sealed` has every recipient that could be pressed a moment ago; one that is not in it came later, or never.
+    `pressable` has every recipient that could be pressed a moment ago; one that is not in it came later, or never.
     """
+    sealed = {recipient_id: found for recipient_id, found in pressable.items() if found is not None}
     await connection.execute(q.lock_campaigns_shared, sorted({press.campaign.campaign_id for press in presses}))
     processed: dict[str, Processed] = {}
     remaining = [press for press in presses if press.recipient_id in sealed]
@@ -105,9 +106,15 @@ async def commit(connection: Connection, presses: list[Press], sealed: Mapping[s
     return [
         processed[press.recipient_id]
         if _is_first(press, processed)
-        else refuse(_as_seen(standing.get((press.recipient_id, press.user_id)), press.recipient_id in sealed))
+        else _refused(press, standing.get((press.recipient_id, press.user_id)), pressable)
         for press in presses
     ]
+
+
+def _refused(press: Press, standing: Standing | None, pressable: Mapping[str, Sealed | None]) -> Answer:
+    answer = refuse(_as_seen(standing, press.recipient_id in pressable))
+    unreadable = press.recipient_id in pressable and pressable[press.recipient_id] is None
+    return Refused.KEY_MISSING if unreadable and isinstance(answer, Refused) else answer
 
 
 def _as_seen(standing: Standing | None, could_be_pressed: bool) -> Standing | None:

@@ -4,14 +4,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
+import structlog
 from kernel.database import Connection, Row
-from kernel.seal import CELLS, NUMBER, TEMPLATE, Key, text_of, unseal
-from kernel.vault import Kind, Vault
+from kernel.seal import CELLS, NUMBER, TEMPLATE, Key, Tampered, key_id_of, text_of, unseal
+from kernel.vault import KeysMissing, Kind, Vault
 
 from schemas.identity import person_id, recipient_id
 from send_intake.admission import Campaign, NewRecipient, Press, Sealed
 from send_intake.import_ import Row as ListRow
 from send_intake.store import q
+
+log = structlog.get_logger()
 
 
 class Person(NamedTuple):
@@ -42,9 +45,10 @@ def _sealed(rid: str, person: str, position: int, row: ListRow, keys: Mapping[st
     return NewRecipient(rid, person, position, key.seal(NUMBER, row.number), tuple(row.columns), key.seal(CELLS, cells))
 
 
-async def to_press(connection: Connection, vault: Vault, presses: Sequence[Press]) -> dict[str, Sealed]:
+async def to_press(connection: Connection, vault: Vault, presses: Sequence[Press]) -> dict[str, Sealed | None]:
     """What the presses need of recipients that nobody has pressed yet, each text rendered as the person gets it.
 
+    None for one whose data cannot be read although nobody erased them: they are not pressed, and nobody else suffers.
     Read before anything is locked: none of it ever changes, so no END waits for the vault.
     """
     ids = [press.recipient_id for press in presses]
@@ -52,20 +56,53 @@ async def to_press(connection: Connection, vault: Vault, presses: Sequence[Press
     keys = await vault.keys(row["person_id"] for row in rows)
     # By the recipient's own campaign: a press may name another one, and must not lend it its text.
     campaigns = {press.campaign.campaign_id: press.campaign for press in presses}
-    return {row["recipient_id"]: _rendered(row, keys, campaigns[row["campaign_id"]]) for row in rows}
+    people = {row["recipient_id"]: _opened(row, keys.get(row["person_id"])) for row in rows}
+    erased = await erased_of(vault, [row for row in rows if people[row["recipient_id"]] is None])
+    return {
+        row["recipient_id"]: Sealed(row["person_id"], row["number"], "", None)
+        if row["recipient_id"] in erased
+        else _rendered(row, people[row["recipient_id"]], keys.get(row["person_id"]), campaigns[row["campaign_id"]])
+        for row in rows
+    }
 
 
-def _rendered(row: Row, keys: Mapping[str, Key], campaign: Campaign) -> Sealed:
-    rid, person, key = row["recipient_id"], row["person_id"], keys.get(row["person_id"])
-    who = opened(row, key)
+def _rendered(row: Row, who: Person | None, key: Key | None, campaign: Campaign) -> Sealed | None:
+    rid, person = row["recipient_id"], row["person_id"]
     if who is None or key is None:
-        return Sealed(person, row["number"], "", None)
+        return None
     text = campaign.template.render(who.columns)
     return Sealed(person, row["number"], key.seal(text_of(rid), text), key.commitment(rid, text))
 
 
-def opened(row: Row, key: Key | None) -> Person | None:
-    """The recipient of a row; None when they were erased."""
+async def open_rows(vault: Vault, rows: Sequence[Row]) -> dict[str, Person | None]:
+    """The recipients of rows; None for one who was erased. One that cannot be read otherwise is left out."""
+    keys = await vault.keys(row["person_id"] for row in rows)
+    people = {row["recipient_id"]: _opened(row, keys.get(row["person_id"])) for row in rows}
+    erased = await erased_of(vault, [row for row in rows if people[row["recipient_id"]] is None])
+    return {id_: person for id_, person in people.items() if person is not None or id_ in erased}
+
+
+async def erased_of(vault: Vault, rows: Sequence[Row]) -> set[str]:
+    """The recipients among these closed rows whose key was destroyed. The others' keys are missing: that is a fault."""
+    keys = {row["recipient_id"]: (row["person_id"], key_id_of(row["number"])) for row in rows}
+    if not keys:
+        return set()
+    destroyed = await vault.destroyed((person, key_id) for person, key_id in keys.values() if key_id is not None)
+    if missing := len(keys) - sum(key in destroyed for key in keys.values()):
+        log.error("keys_missing", recipients=missing, advice="Is this the vault they were sealed with?")
+    return {recipient_id for recipient_id, key in keys.items() if key in destroyed}
+
+
+def _opened(row: Row, key: Key | None) -> Person | None:
+    """The recipient of a row; None without their key, or when the row is not as it was sealed."""
+    try:
+        return _person(row, key)
+    except Tampered as error:
+        log.error("recipient_tampered", recipient_id=row["recipient_id"], error=str(error))
+        return None
+
+
+def _person(row: Row, key: Key | None) -> Person | None:
     number, cells = unseal(key, NUMBER, row["number"]), unseal(key, CELLS, row["cells"])
     if number is None or cells is None:
         return None
@@ -79,7 +116,10 @@ async def seal_template(vault: Vault, account_id: str, campaign_id: str, text: s
 
 
 async def open_templates(vault: Vault, rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """Campaigns with their text as it was written."""
+    """Campaigns with their text as it was written. Raises KeysMissing: nobody erases a campaign."""
     found = [dict(row) for row in rows]
     keys = await vault.keys(row["id"] for row in found)
-    return [{**row, "text": unseal(keys.get(row["id"]), TEMPLATE, row["text"]) or ""} for row in found]
+    texts = [unseal(keys.get(row["id"]), TEMPLATE, row["text"]) for row in found]
+    if None in texts:
+        raise KeysMissing("the text of a campaign cannot be opened")
+    return [{**row, "text": text} for row, text in zip(found, texts, strict=True)]

@@ -4,10 +4,10 @@ from typing import Any, NamedTuple
 
 import asyncpg
 from kernel.database import Pool, acting_for
-from kernel.vault import Vault
+from kernel.vault import KeysMissing, Vault
 
 from send_intake.store import Ended, q
-from send_intake.store_sealed import Person, opened
+from send_intake.store_sealed import Person, open_rows
 
 CLAIM_TRIES = 3
 
@@ -62,14 +62,15 @@ async def next_rows(
     """
     while True:
         rows = await _claimed(pool, account_id, campaign_id, user_id, limit, claim_s)
-        keys = await vault.keys(row["person_id"] for row in rows)
-        people = {row["recipient_id"]: opened(row, keys.get(row["person_id"])) for row in rows}
+        people = await open_rows(vault, rows)
         erased = [recipient_id for recipient_id, person in people.items() if person is None]
+        if rows and not people:
+            raise KeysMissing("none of these people's data can be read")
         if not erased:
             return [
                 Shown(row["recipient_id"], row["position"], person)
                 for row in rows
-                if (person := people[row["recipient_id"]]) is not None
+                if (person := people.get(row["recipient_id"])) is not None
             ]
         async with acting_for(pool, account_id) as connection:
             await connection.execute(q.erase_rows, erased)

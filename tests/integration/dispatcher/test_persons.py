@@ -72,6 +72,17 @@ async def test_nothing_readable_is_left_and_a_repeat_is_nothing(sending: World) 
     )
 
 
+async def test_a_receipt_after_the_erasure_counts_and_leaves_no_number(sending: World) -> None:
+    await sending.faults(receipts={"delay_ms": 2500})
+    number = sending.number()
+    await sending.publish(sending.released(number))
+    await sending.told(number, until="MessageAccepted")
+    assert (await erase(sending, number))[1]["finished"]
+    await sending.told(number, until="MessageDelivered")
+    _, held = await sending.call("GET", f"/persons/{sending.person(number)}")
+    assert held["callbacks"] and {callback["form"] for callback in held["callbacks"]} == {""}
+
+
 async def test_an_opt_out_survives_and_whoever_comes_back_is_still_out(sending: World) -> None:
     number = sending.number()
     assert await sending.replies(number, "STOP") == 200

@@ -8,9 +8,9 @@ import asyncpg
 import pytest
 from kernel import vault as vaults
 from kernel.errors import retriable
-from kernel.seal import NUMBER, Tampered, unseal
+from kernel.seal import NUMBER, unseal
 from kernel.testing import ACCOUNT, VAULT_KEY
-from kernel.vault import Kind, Vault, migrate_vault, open_vault
+from kernel.vault import KeysMissing, Kind, Vault, WrongVaultKey, migrate_vault, open_vault
 
 ANOTHER_KEY = "another vault key that is long enough too"
 
@@ -72,8 +72,9 @@ async def test_a_rotation_wraps_every_key_anew_and_loses_none(database_url: str,
     new = await opened(database_url, "dispatcher", ANOTHER_KEY)
     keys = await new.keys(people)
     assert all(unseal(keys[person], NUMBER, sealed[person]) == "+1" for person in people)
-    with pytest.raises(Tampered, match="not among those given"):
-        await vault.keys(people)
+    assert await vault.keys(people) == {}, "the old key opens none of them"
+    with pytest.raises(KeysMissing):
+        await vault.keys_for(people)
     await both.close()
     await new.close()
 
@@ -87,8 +88,26 @@ async def test_a_row_of_the_vault_cannot_stand_in_for_another(database_url: str,
         one, two,
     )  # fmt: skip
     await connection.close()
-    with pytest.raises(Tampered):
-        await vault.keys([one])
+    assert (await vault.keys([one, two])).keys() == {two}, "and takes nobody else's key away"
+
+
+async def test_nobody_starts_with_a_key_the_vault_was_not_made_with(database_url: str, vault: Vault) -> None:
+    await vault.keys_for({str(uuid4()): ACCOUNT})
+    with pytest.raises(WrongVaultKey):
+        await opened(database_url, "dispatcher", ANOTHER_KEY)
+    knows_both = await opened(database_url, "dispatcher", ANOTHER_KEY, VAULT_KEY)
+    await knows_both.keys_for({str(uuid4()): ACCOUNT})
+    with pytest.raises(WrongVaultKey):
+        await opened(database_url, "dispatcher", VAULT_KEY)
+    await knows_both.close()
+
+
+async def test_a_destroyed_key_is_told_from_a_missing_one(vault: Vault) -> None:
+    gone, there = str(uuid4()), str(uuid4())
+    keys = await vault.keys_for({gone: ACCOUNT, there: ACCOUNT})
+    await vault.destroy(gone, keys[gone].key_id, "a manager", "a wish")
+    wanted = {id_: (id_, key.key_id) for id_, key in keys.items()}
+    assert await vault.destroyed(wanted.values()) == {wanted[gone]}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +115,7 @@ async def test_a_row_of_the_vault_cannot_stand_in_for_another(database_url: str,
     [
         ("send_intake", "DELETE FROM vault.keys"),
         ("send_intake", "UPDATE vault.keys SET wrapped = ''"),
-        ("send_intake", "SELECT * FROM vault.destroyed"),
+        ("send_intake", "SELECT reason FROM vault.destroyed"),
         ("projections", "INSERT INTO vault.keys SELECT * FROM vault.keys"),
         ("projections", "DELETE FROM vault.keys"),
         ("dispatcher", "UPDATE vault.keys SET wrapped = ''"),

@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import pytest
 from kernel import database
 from kernel.database import Pool
@@ -78,6 +80,21 @@ class Intake:
         eraser = await open_vault(self.database_url, "dispatcher", [VAULT_KEY])
         await eraser.destroy(person, (await eraser.keys([person]))[person].key_id, "a manager", "a wish")
         await eraser.close()
+
+    async def lose_key(self, campaign: Campaign, n: int) -> Any:
+        """As a vault loses it: nobody destroyed it."""
+        person = person_id(SECRET, campaign.account_id, number(n))
+        connection = await asyncpg.connect(self.database_url)
+        lost = await connection.fetchrow(
+            "DELETE FROM vault.keys WHERE subject_id = $1 RETURNING keys::vault.keys", person
+        )
+        await connection.close()
+        return lost[0]
+
+    async def give_back(self, lost: Any) -> None:
+        connection = await asyncpg.connect(self.database_url)
+        await connection.execute("INSERT INTO vault.keys SELECT ($1::vault.keys).*", lost)
+        await connection.close()
 
     async def events(self, kind: type[Event]) -> list[Event]:
         """What was committed to the outbox, in its order."""

@@ -44,6 +44,23 @@ async def test_a_press_on_somebody_who_was_erased_is_processed_and_says_nothing(
     assert (event.text, event.text_hash) == ("", None)
 
 
+async def test_a_key_that_is_missing_is_no_erasure_and_holds_up_nobody_else(intake: Intake) -> None:
+    ada = await intake.user("Ada")
+    campaign = await intake.campaign(4, None, ada)
+    lost = await intake.lose_key(campaign, 1)
+    shown = await store_sending.next_rows(
+        intake.pool, intake.vault, campaign.account_id, campaign.campaign_id, ada.user_id, 4, 900
+    )
+    assert [row.person.number for row in shown] == [number(n) for n in (0, 2, 3)]
+    answers = await asyncio.gather(*(intake.press(campaign, n, ada) for n in range(4)))
+    assert [isinstance(answer, Processed) for answer in answers] == [True, False, True, True]
+    assert answers[1] is Refused.KEY_MISSING
+    await intake.give_back(lost)
+    assert isinstance(await intake.press(campaign, 1, ada), Processed), "nothing was lost"
+    events = [event for event in await intake.events(RecipientProcessed) if isinstance(event, RecipientProcessed)]
+    assert len(events) == 4 and all(event.text and event.text_hash for event in events)
+
+
 async def test_a_press_before_t_is_due_at_t(intake: Intake) -> None:
     ada = await intake.user("Ada")
     campaign = await intake.campaign(1, LATER, ada)

@@ -136,10 +136,18 @@ SELECT recipient_id::text, attempt FROM in_flight f
           AND l.classid::bigint = (hashtext('handsent.owner')::bigint & 4294967295))
  ORDER BY recipient_id LIMIT 500;
 
+-- name: lock_for_callbacks
+-- Before raw callbacks are stored: an erasure that is being recorded finishes first, and those that begin come after.
+SELECT pg_advisory_xact_lock_shared(hashtextextended('handsent.opt-outs', 0));
+
 -- name: insert_callbacks
--- Status callbacks as they came.
+-- Status callbacks as they came; nothing of one about a person who was erased, in whose form stands their number.
 INSERT INTO callbacks (received_at, recipient_id, attempt, form, fate)
-SELECT * FROM unnest($1::timestamptz[], $2::uuid[], $3::int[], $4::bytea[], $5::text[]);
+SELECT n.received_at, n.recipient_id, n.attempt, CASE WHEN x.erased THEN ''::bytea ELSE n.form END, n.fate
+  FROM unnest($1::timestamptz[], $2::uuid[], $3::int[], $4::bytea[], $5::text[])
+    AS n(received_at, recipient_id, attempt, form, fate)
+  LEFT JOIN LATERAL (SELECT true AS erased FROM messages m JOIN erased e USING (person_id)
+                      WHERE m.recipient_id = n.recipient_id AND e.key_id = coalesce(m.key_id, e.key_id) LIMIT 1) x ON true;
 
 -- name: forget_callbacks
 -- Raw callbacks are kept for a while; those that were never applied are kept until someone has looked.

@@ -10,6 +10,9 @@ CREATE TABLE IF NOT EXISTS keys (
     made_at    timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+-- Which vault keys are in use: asked at every start, and by a rotation.
+CREATE INDEX IF NOT EXISTS keys_by_wrapping ON keys (wrapped_by);
+
 -- Keys that are no more: who was erased, when and why. The key itself is in no row.
 CREATE TABLE IF NOT EXISTS destroyed (
     subject_id   uuid        NOT NULL,

@@ -10,8 +10,23 @@ SELECT EXISTS (
 SELECT subject_id::text, wrapped, wrapped_by FROM keys WHERE subject_id = ANY ($1::uuid[]);
 
 -- name: find_person
--- The key of a person of this account.
-SELECT subject_id::text, wrapped, wrapped_by FROM keys WHERE subject_id = $1 AND account_id = $2 AND kind = 'person';
+-- The id of the key of a person of this account.
+SELECT key_id FROM keys WHERE subject_id = $1 AND account_id = $2 AND kind = 'person';
+
+-- name: find_destroyed
+-- Which of these keys were destroyed.
+SELECT d.subject_id::text, d.key_id FROM destroyed d
+  JOIN unnest($1::uuid[], $2::bytea[]) w(subject_id, key_id) ON d.subject_id = w.subject_id AND d.key_id = w.key_id;
+
+-- name: wrapped_by_whom
+-- The vault keys in use, from one to the next: a handful of look-ups, however many keys there are.
+WITH RECURSIVE used AS (
+    (SELECT wrapped_by FROM keys ORDER BY wrapped_by LIMIT 1)
+    UNION ALL
+    SELECT (SELECT k.wrapped_by FROM keys k WHERE k.wrapped_by > u.wrapped_by ORDER BY k.wrapped_by LIMIT 1)
+      FROM used u WHERE u.wrapped_by IS NOT NULL
+)
+SELECT wrapped_by FROM used WHERE wrapped_by IS NOT NULL;
 
 -- name: insert_keys
 -- New keys, in id order; a subject that has one meanwhile keeps it and is not answered.
