@@ -22,7 +22,8 @@ def vault() -> None:
 def rotate() -> None:
     """Wrap every key with VAULT_KEY that one of VAULT_KEYS_OLD still wraps; then those can be forgotten.
 
-    Before it, give all services the new VAULT_KEY, and the former one in VAULT_KEYS_OLD. May be repeated."""
+    Before it, in two steps: every service gets the new key in VAULT_KEYS_OLD; then the new one as VAULT_KEY and the
+    former one in VAULT_KEYS_OLD. May be repeated."""
     try:
         count = asyncio.run(_rotate(current_stack()))
     except (OSError, asyncpg.PostgresError, Tampered) as error:
