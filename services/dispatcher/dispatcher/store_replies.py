@@ -91,16 +91,21 @@ async def receive(pool: Pool, sealer: Sealer, replies: Sequence[Reply]) -> bool:
     A reply to a number that nobody owns yet is parked, and counts when the number's campaign is read.
     Answers whether events were written.
     """
-    outbox = Outbox()
-    async with pool.acquire() as connection, connection.transaction():
-        await connection.fetch(q.lock_for_opt_outs)
-        owners = await _owners(connection, {reply.sender for reply in replies})
-        unique = {reply.carrier_message_id: reply for reply in reversed(replies)}
+    outbox, senders = Outbox(), {reply.sender for reply in replies}
+    unique = {reply.carrier_message_id: reply for reply in reversed(replies)}
+    async with pool.acquire() as connection:
+        # Sealed before the lock, so that no intent waits for the vault; again only if a sender was learned in between.
+        owners = await _owners(connection, senders)
         sealed = await sealer.seal(unique.values(), owners)
-        new = await _insert(connection, unique, sealed)
-        await _obey(connection, new, sealed, outbox)
-        wrote = bool(outbox)
-        await outbox.write(connection)
+        async with connection.transaction():
+            await connection.fetch(q.lock_for_opt_outs)
+            known = await _owners(connection, senders)
+            if known != owners:
+                sealed = await sealer.seal(unique.values(), known)
+            new = await _insert(connection, unique, sealed)
+            await _obey(connection, new, sealed, outbox)
+            wrote = bool(outbox)
+            await outbox.write(connection)
     return wrote
 
 
