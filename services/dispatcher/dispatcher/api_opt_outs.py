@@ -93,7 +93,7 @@ class OptOuts:
             raise Problem(404, "not_found", "This person has not opted out of this account's texts.")
         require_role(request)
         reason = request.query_params.get("reason") or (await read_json(request)).get("reason")
-        if not isinstance(reason, str) or not reason.strip():
+        if not isinstance(reason, str) or not reason.strip() or not _is_text(reason):
             raise Problem(422, "missing_reason", "Say why this person may be texted again: reason is missing.")
         keys = await self._vault.keys_for({person: user.account_id})
         evidence = keys[person].seal(EVIDENCE, _stored(reason.strip()[:1000]))
@@ -175,6 +175,11 @@ def _word(user: User, person: str, number: str, evidence: str, source: OptOutSou
         caused_by=None,
         at=datetime.now(UTC),
     )
+
+
+def _is_text(reason: str) -> bool:
+    """Whether it is whole characters; half of one can be neither sealed nor stored."""
+    return not any("\ud800" <= character <= "\udfff" for character in reason)
 
 
 def _stored(reason: str) -> str:

@@ -96,14 +96,14 @@ class Access:
         return made
 
     async def new_token(self, caller: Claims, name: str, life: timedelta) -> Made:
-        """A token for the caller. One that was made with a token ends with it, and no later. Raises NotAllowed."""
+        """A token for the caller. One that was made with a token, also by way of a session, ends with it, and no later.
+
+        Raises NotAllowed.
+        """
         if not is_uuid(caller.token_id):  # none that we made
             raise NotAllowed(caller.user.user_id)
-        by_session = await store_tokens.is_session(self.pool, caller.token_id)
-        until = None if by_session else _time(caller)
-        return await store_tokens.make(
-            self.pool, self.token_key, caller.user, Kind.TOKEN, name, life, caller.token_id, until
-        )
+        made_with, until = await store_tokens.origin(self.pool, caller.token_id, _time(caller))
+        return await store_tokens.make(self.pool, self.token_key, caller.user, Kind.TOKEN, name, life, made_with, until)
 
     async def end(self, token_ids: Iterable[str], actor: str) -> bool:
         """Ends tokens: here at once, elsewhere as the log says it. Whether the log has it within a few seconds."""

@@ -69,8 +69,19 @@ async def live(source: Pool | Connection, account_id: str, user_id: str | None) 
     return [dict(row) for row in await source.fetch(access.live_tokens, account_id, user_id, MOST_LISTED)]
 
 
-async def is_session(source: Pool | Connection, token_id: str) -> bool:
-    return bool(await source.fetchval(access.kind_of_token, token_id) == Kind.SESSION)
+class Origin(NamedTuple):
+    """The token that a new one is made with, and that it may not outlive; None for what a password vouched for."""
+
+    token_id: str | None
+    until: datetime | None
+
+
+async def origin(source: Pool | Connection, token_id: str, expires_at: datetime) -> Origin:
+    """What ends that which is made by way of this token or session; a session passes on what it was opened with."""
+    row = await source.fetchrow(access.origin_of_token, token_id)
+    if row is None or row["kind"] != Kind.SESSION:
+        return Origin(token_id, expires_at)
+    return Origin(row["made_with"], row["made_with_until"])
 
 
 async def find(source: Pool | Connection, token_id: str, account_id: str, user_id: str | None) -> Row | None:

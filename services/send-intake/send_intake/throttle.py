@@ -21,7 +21,8 @@ class Wait(NamedTuple):
     time: timedelta
 
 
-PER_NAME = Limit(5, timedelta(minutes=1))
+PER_NAME = Limit(5, timedelta(minutes=1))  # of one address: a stranger's tries are not its owner's
+PER_NAME_ANYWHERE = Limit(100, timedelta(seconds=10))  # of all addresses: neither guessed nor soon shut out
 PER_ADDRESS = Limit(60, timedelta(seconds=2))  # a whole office may sit behind one
 
 

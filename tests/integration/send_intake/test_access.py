@@ -11,7 +11,7 @@ from kernel import database
 from kernel.database import Pool
 from kernel.outbox import unpack
 from kernel.revocations import Revocations
-from kernel.tokens import Role, User
+from kernel.tokens import Role, User, admit
 from send_intake import store_tokens, store_users
 from send_intake.app_access import Access, Refused
 from send_intake.app_passwords import AT_ONCE, MOST_WAITING, Passwords, TooBusy
@@ -116,10 +116,45 @@ async def test_tries_are_forgotten_in_time_and_hold_neither_name_nor_address(poo
     tries = Tries(pool, KEY)
     await tries.spend("demo", "Ada", "192.0.2.1")
     rows = [bytes(row["subject"]) for row in await pool.fetch("SELECT subject FROM sign_in_tries")]
-    assert len(rows) == 2 and not any(b"Ada" in row or b"192" in row for row in rows)
+    assert len(rows) == 3 and not any(b"Ada" in row or b"192" in row for row in rows)
     await pool.execute("UPDATE sign_in_tries SET spent_until = now() - interval '1 hour'")
     await tries.spend("demo", "Bob", "192.0.2.2")
-    assert await pool.fetchval("SELECT count(*) FROM sign_in_tries") == 2
+    assert await pool.fetchval("SELECT count(*) FROM sign_in_tries") == 3
+
+
+async def test_a_stranger_elsewhere_keeps_nobody_from_signing_in_and_uses_up_their_own_address(pool: Pool) -> None:
+    tries = Tries(pool, KEY)
+    strangers = [await tries.spend("demo", "Ada", "192.0.2.66") for _ in range(PER_ADDRESS.burst + 5)]
+    assert strangers[: PER_NAME.burst] == [None] * PER_NAME.burst and all(strangers[PER_NAME.burst :])
+    assert await tries.spend("demo", "Ada", "192.0.2.1") is None
+    assert await tries.spend("demo", "Bob", "192.0.2.66") is not None, "refused tries were paid for, too"
+
+
+async def test_what_was_made_by_way_of_a_tokens_session_ends_with_the_token(pool: Pool, access: Access) -> None:
+    ada = await user(pool, "Ada", "right")
+    root = await store_tokens.make(pool, KEY, ada, Kind.TOKEN, "a day's", DAY)
+    session = await access.by_token(root.token)
+    assert isinstance(session, Made)
+    made = await access.new_token(admit(KEY, session.token), "for ever", 366 * DAY)
+    assert made.expires_at == root.expires_at
+    await end(pool, root.token_id)
+    assert {event.token_id for event in await revoked(pool)} == {root.token_id, session.token_id, made.token_id}
+    by_password = await access.by_password("demo", "Ada", "right", "::1")
+    assert isinstance(by_password, Made)
+    lasting = await access.new_token(admit(KEY, by_password.token), "lasting", 366 * DAY)
+    await end(pool, by_password.token_id)
+    assert lasting.token_id not in {event.token_id for event in await revoked(pool)}
+
+
+async def test_an_account_gets_a_number_that_nobody_has_taken(pool: Pool) -> None:
+    first = await user(pool, "Ada")
+    taken = await pool.fetchval("SELECT '+1' || (last_value + 1) FROM sender_numbers")
+    await pool.execute("INSERT INTO senders (number, account_id) VALUES ($1, $2)", taken, first.account_id)
+    async with pool.acquire() as connection:
+        other = await store_users.add_user(connection, "another", "Eve", Role.MANAGER)  # type: ignore[arg-type]
+    number = await pool.fetchval("SELECT sender FROM accounts WHERE account_id = $1", other.account_id)
+    assert number != taken
+    assert str(await pool.fetchval("SELECT account_id FROM senders WHERE number = $1", number)) == other.account_id
 
 
 async def revoked(pool: Pool) -> list[TokenRevoked]:

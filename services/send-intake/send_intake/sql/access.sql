@@ -49,9 +49,10 @@ SELECT $1, u.account_id, u.user_id, $4, $5, $6, $7, $8
    FOR SHARE OF u
 RETURNING created_at;
 
--- name: kind_of_token
--- Whether it is a token or a session.
-SELECT kind FROM tokens WHERE token_id = $1;
+-- name: origin_of_token
+-- Whether it is a token or a session, and the token a session was opened with.
+SELECT t.kind, m.token_id::text AS made_with, m.expires_at AS made_with_until
+  FROM tokens t LEFT JOIN tokens m ON m.token_id = t.made_with WHERE t.token_id = $1;
 
 -- name: live_tokens
 -- The tokens of an account that are good now, or only those of one user; the newest first.

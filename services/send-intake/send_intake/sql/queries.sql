@@ -196,10 +196,18 @@ SELECT n.unprocessed, c.recipients - n.unprocessed AS processed,
  WHERE c.campaign_id = $1;
 
 -- name: add_account
--- A tenant with a number of its own; an existing one as it is.
-INSERT INTO accounts (account_id, name, sender)
-SELECT $1, $2, '+1' || nextval('sender_numbers') WHERE NOT EXISTS (SELECT FROM accounts WHERE name = $2)
-ON CONFLICT DO NOTHING;
+-- A tenant with a number of its own, which is theirs from now on; an existing one as it is. A number that another
+-- account has claimed meanwhile is passed over (OFFSET 0: one number at a time, until one is free).
+WITH free AS (
+    SELECT number FROM (SELECT '+1' || nextval('sender_numbers') AS number FROM generate_series(1, 10000) OFFSET 0) n
+     WHERE NOT EXISTS (SELECT FROM senders s WHERE s.number = n.number) LIMIT 1
+), made AS (
+    INSERT INTO accounts (account_id, name, sender)
+    SELECT $1, $2, (SELECT number FROM free) WHERE NOT EXISTS (SELECT FROM accounts WHERE name = $2)
+    ON CONFLICT DO NOTHING
+    RETURNING sender, account_id
+)
+INSERT INTO senders (number, account_id) SELECT sender, account_id FROM made ON CONFLICT DO NOTHING;
 
 -- name: account
 -- A tenant by name.
