@@ -3,16 +3,18 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar
 
 from kernel import opening
-from kernel.seal import Key
+from kernel.seal import Key, is_sealed
 
 from schemas import events as e
 from schemas.events import Event
 from schemas.identity import event_id, person_id, recipient_id
 
 Kind = TypeVar("Kind")
+PATIENCE = timedelta(minutes=5)
 
 
 class Check(NamedTuple):
@@ -44,20 +46,46 @@ class NotProcessed(ValueError):
     """Nobody has pressed SEND on this recipient."""
 
 
-def proof(events: Sequence[Event], keys: Mapping[str, Key], person_id_secret: str) -> Proof:
-    """The proof that `events`, all of one recipient, make. Raises NotProcessed, Tampered."""
+def proof(
+    events: Sequence[Event], keys: Mapping[str, Key], person_id_secret: str, now: datetime, token_owner: str | None
+) -> Proof:
+    """The proof that `events` make: all that the log has of one recipient and its campaign, as of `now`.
+
+    `token_owner` is whose the press's token is, None if that is not known any more. Raises NotProcessed, Tampered.
+    """
     presses = list(_all(events, e.RecipientProcessed))
     if not presses:
         raise NotProcessed
     processed = presses[0]
     said = opening.opened(processed, keys)
-    checks = [Check("SEND was pressed once", len({press.event_id for press in presses}) == 1)]
+    checks = [Check("SEND was pressed once", len(set(presses)) == 1), _told_in_one_way(events)]
+    owned = None if token_owner is None else token_owner == processed.processed_by
+    checks.append(Check("the token it was pressed with is the user's", owned))
     checks += _of_person(processed, said["number"], said["text"], keys, person_id_secret)
     checks += _of_campaign(events, processed)
     checks += _of_list(events, processed)
     checks += _of_release(events, processed)
+    checks += _of_going_on(events, processed, now)
     checks += _of_attempts(events)
     return Proof(processed, said["number"], said["text"], tuple(checks))
+
+
+def _told_in_one_way(events: Sequence[Event]) -> Check:
+    """An event may lie in the log twice, and then says the same."""
+    told: dict[str, set[str]] = {}
+    for event in events:
+        told.setdefault(event.event_id, set()).add(repr(event))
+    return Check("no event is told in two ways", all(len(ways) == 1 for ways in told.values()))
+
+
+def _of_going_on(events: Sequence[Event], processed: e.RecipientProcessed, now: datetime) -> Iterator[Check]:
+    """What was pressed comes to something; while it may still wait, nothing can be told."""
+    decided = any(isinstance(event, e.MessageReleased | e.MessageDropped) for event in events)
+    waits = processed.due_at + PATIENCE > now
+    yield Check("what was pressed was released or dropped", True if decided else None if waits else False)
+    if any(isinstance(event, e.MessageReleased) for event in events):
+        gone = any(isinstance(event, e.SendAttempted | e.MessageSuppressed) for event in events)
+        yield Check("what was released was sent or suppressed", True if gone else None)
 
 
 def _of_person(
@@ -75,11 +103,18 @@ def _of_person(
         "the person is this number in this account",
         None if number is None else person_id(secret, processed.account_id, number) == processed.person_id,
     )
-    yield Check(
-        "the text is the one that was on the button, by its hash",
-        None if text is None or key is None or processed.text_hash is None  # before the press carried one, too
-        else key.commitment(rid, text) == processed.text_hash,
-    )  # fmt: skip
+    yield _of_text(processed, text, key)
+
+
+def _of_text(processed: e.RecipientProcessed, text: str | None, key: Key | None) -> Check:
+    if not is_sealed(processed.text) and processed.text_hash is None and processed.text:
+        return Check("the text is as it was pressed (version 0.1.0 kept no hash of it)", None)
+    says = "the text is the one that was on the button, by its hash"
+    if text is None or (key is None and processed.text_hash):
+        return Check(says, None)
+    if processed.text_hash is None or key is None:
+        return Check(says, not processed.text)  # nothing was on the button: the person was erased before
+    return Check(says, key.commitment(processed.recipient_id, text) == processed.text_hash)
 
 
 def _of_campaign(events: Sequence[Event], processed: e.RecipientProcessed) -> Iterator[Check]:

@@ -1,17 +1,19 @@
 """Reads Kafka's records as they are: no group, nothing committed, nothing disturbed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.partitioner import DefaultPartitioner
 from kernel import kafka
 
 from handsent.log_view import Seen, seen
 
 Position = tuple[str, int]
 POLL_MS = 500
+_PARTITIONER = DefaultPartitioner()
 
 
 async def tail(bootstrap: str, topics: Iterable[str], beginning: bool) -> AsyncIterator[Seen]:
@@ -54,12 +56,32 @@ async def at(bootstrap: str, position: Position, offset: int) -> Any | None:
         return record if record.offset == offset else None
 
 
-async def _span(bootstrap: str, position: Position, first: int, end: int) -> AsyncIterator[Seen]:
+async def of_key(bootstrap: str, topics: Iterable[str], key: str) -> list[Seen]:
+    """Every record of this key: the partitions where Kafka's own producers put it are read from their beginning."""
+    found: list[Seen] = []
+    _, counts = await kafka.describe(bootstrap, topics)
+    raw = key.encode()
+    places = [(topic, _PARTITIONER(raw, list(range(count)), list(range(count)))) for topic, count in counts.items()]
+    watcher = kafka.Watcher(bootstrap)
+    try:
+        beginnings, ends = await watcher.beginnings(places), await watcher.ends(places)
+    finally:
+        await watcher.stop()
+    for place in places:
+        first, end = beginnings[place], ends[place]
+        if first < end:
+            found += [r async for r in _span(bootstrap, place, first, end, lambda record: record.key == raw)]
+    return found
+
+
+async def _span(
+    bootstrap: str, position: Position, first: int, end: int, wanted: Callable[[Any], bool] = lambda _: True
+) -> AsyncIterator[Seen]:
     partition = TopicPartition(*position)
     async with _consumer(bootstrap, [position]) as consumer:
         consumer.seek(partition, first)
         while await consumer.position(partition) < end:
-            async for record in _fetched(consumer):
+            async for record in _fetched(consumer, wanted):
                 if record.offset < end:
                     yield record
 
@@ -83,9 +105,9 @@ async def _consumer(bootstrap: str, positions: Iterable[Position]) -> AsyncItera
             await consumer.stop()
 
 
-async def _fetched(consumer: AIOKafkaConsumer) -> AsyncIterator[Seen]:
-    """The records of one fetch, oldest first over its partitions."""
+async def _fetched(consumer: AIOKafkaConsumer, wanted: Callable[[Any], bool] = lambda _: True) -> AsyncIterator[Seen]:
+    """The records of one fetch that are wanted, oldest first over its partitions; the others are not decoded."""
     fetched: Mapping[TopicPartition, list[Any]] = await consumer.getmany(timeout_ms=POLL_MS)
-    records = [record for found in fetched.values() for record in found]
+    records = [record for found in fetched.values() for record in found if wanted(record)]
     for r in sorted(records, key=lambda r: (r.timestamp, r.topic, r.partition, r.offset)):
         yield seen(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value)

@@ -4,24 +4,25 @@ import asyncio
 import json
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import click
+from aiokafka.errors import KafkaError
 from kernel import database
+from kernel.errors import LogLost
 from kernel.seal import Tampered
-from projections.app_log import EventLog, LogUnavailable
-from projections.timeline import Place, unpack
 
-from handsent import chain
+from handsent import chain, log_reader
 from handsent.chain import NotProcessed, Proof
 from handsent.opening import vault_of
 from handsent.stack import Stack, current_stack
+from schemas.events import Event, RecipientProcessed
 
-# Where the recipient's events lie. What they say is read from the log, and checked: nothing else is believed.
-PLACES = """SELECT r.campaign_id::text, r.person_id::text, r.history, c.created_place, c.ended_place
-              FROM recipients r JOIN campaigns c USING (campaign_id) WHERE r.recipient_id = $1"""
+OF_RECIPIENT = ("recipients", "processed", "releases", "dispatches", "receipts")
+# Names for people; what is proven are the ids in the events.
 PRESSED_BY = """SELECT u.name, a.name AS account FROM users u JOIN accounts a USING (account_id) WHERE u.user_id = $1"""
 SIGNED_IN = "SELECT user_id::text, kind, name FROM tokens WHERE token_id = $1"
 
@@ -56,7 +57,7 @@ def proof(recipient_id: str, as_json: bool, pii: bool) -> None:
         raise click.ClickException("nobody has pressed SEND on this recipient") from None
     except Tampered as error:
         raise click.ClickException(f"it does not hold: {error}") from None
-    except (LogUnavailable, OSError, asyncpg.PostgresError) as error:
+    except (KafkaError, LogLost, OSError, asyncpg.PostgresError) as error:
         raise click.ClickException(f"it cannot be read: {error}") from None
     shown = _shown(pressed, pii)
     click.echo(json.dumps(shown, ensure_ascii=False) if as_json else _lines(shown))
@@ -64,40 +65,33 @@ def proof(recipient_id: str, as_json: bool, pii: bool) -> None:
 
 
 async def _pressed(stack: Stack, recipient_id: str) -> Pressed:
-    projections = await database.connect(stack.database_url, "projections")
-    try:
-        row = await projections.fetchrow(PLACES, recipient_id)
-    finally:
-        await projections.close()
-    if row is None:
-        raise click.ClickException("there is no such recipient")
-    places = list(unpack(b"".join(filter(None, [row["history"], row["created_place"], row["ended_place"]]))))
+    """Everything the log has under the recipient's key, and under its campaign's: no table says what to read."""
+    events = await _read(stack, OF_RECIPIENT, recipient_id)
+    press = next((event for event in events if isinstance(event, RecipientProcessed)), None)
+    if press is None:
+        raise NotProcessed
+    events += await _read(stack, ("campaigns",), press.campaign_id)
     async with vault_of(stack) as vault:
-        keys = await vault.keys([row["person_id"], row["campaign_id"]])
-    events = await _read(stack, places)
-    found = chain.proof(events, keys, stack.setting("PERSON_ID_SECRET"))
-    return await _named(stack, found)
-
-
-async def _read(stack: Stack, places: list[Place]) -> Any:
-    log = EventLog(stack.kafka_bootstrap)
-    try:
-        return await log.read(places)
-    finally:
-        await log.stop()
-
-
-async def _named(stack: Stack, found: Proof) -> Pressed:
-    """Names from send-intake's tables; the ids in the event are what is proven."""
+        keys = await vault.keys([press.person_id, press.campaign_id])
     connection = await database.connect(stack.database_url, "send_intake")
     try:
-        user = await connection.fetchrow(PRESSED_BY, found.processed.processed_by)
-        token = await connection.fetchrow(SIGNED_IN, found.processed.token_id)
+        user = await connection.fetchrow(PRESSED_BY, press.processed_by)
+        token = await connection.fetchrow(SIGNED_IN, press.token_id)
     finally:
         await connection.close()
-    with_ = f"{token['kind']} {token['name']}" if token and token["user_id"] == found.processed.processed_by else None
+    owner = token["user_id"] if token else None
+    found = chain.proof(events, keys, stack.setting("PERSON_ID_SECRET"), datetime.now(UTC), owner)
     name, account = (user["name"], user["account"]) if user else (None, None)
-    return Pressed(found, name, account, with_)
+    return Pressed(found, name, account, f"{token['kind']} {token['name']}" if token else None)
+
+
+async def _read(stack: Stack, topics: tuple[str, ...], key: str) -> list[Event]:
+    records = await log_reader.of_key(stack.kafka_bootstrap, topics, key)
+    for record in records:
+        if record.event is None:
+            place = f"{record.topic}-{record.partition}@{record.offset}"
+            raise click.ClickException(f"it does not hold: {place} cannot be read: {record.error}")
+    return [record.event for record in records if record.event is not None]
 
 
 def _shown(pressed: Pressed, pii: bool) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from handsent.chain import NotProcessed, proof
+from handsent.chain import NotProcessed, Proof, proof
 from kernel.seal import Key, Tampered
 
 from schemas.events import Event
@@ -45,16 +46,20 @@ KEYS = {ADA.person_id: key_of_person(ADA.person_id)}
 STORY = ADA.story()
 
 
+def told(events: list[Event], keys: dict[str, Key] | None = None, token_owner: str | None = "sam") -> Proof:
+    return proof(events, KEYS if keys is None else keys, SECRET, NOON + timedelta(hours=1), token_owner)
+
+
 def changed(name: str, **fields: Any) -> list[Event]:
     return [replace(event, **fields) if type(event).__name__ == name else event for event in STORY]
 
 
 def broken(events: list[Event], keys: dict[str, Key] | None = None) -> list[str]:
-    return [check.says for check in proof(events, KEYS if keys is None else keys, SECRET).checks if not check.holds]
+    return [check.says for check in told(events, KEYS if keys is None else keys).checks if not check.holds]
 
 
 def test_the_chain_holds_and_says_who_when_and_what() -> None:
-    found = proof(STORY, KEYS, SECRET)
+    found = told(STORY)
     assert found.holds and all(check.holds for check in found.checks) and len(found.checks) >= 10
     assert (found.number, found.text, found.processed.processed_by) == (ADA.number, "Hello Ada", "sam")
     assert found.text_sha256 == hashlib.sha256(b"Hello Ada").hexdigest()
@@ -77,24 +82,37 @@ def test_the_chain_holds_and_says_who_when_and_what() -> None:
         lambda: [*STORY, replace(ADA.ended(), ended_at=NOON.replace(year=2001))],
         lambda: [*STORY, replace(ADA.attempted(2), caused_by=STORY[3].event_id)],
         lambda: [*STORY, replace(ADA.dropped(), caused_by=None)],
+        lambda: [*STORY, replace(STORY[2], processed_by="eve")],  # type: ignore[call-arg]
+        lambda: [*STORY, replace(STORY[4], provider="another")],  # type: ignore[call-arg]
+        lambda: changed("RecipientProcessed", text_hash=None),
+        lambda: STORY[:3],
     ],
 )
 def test_a_changed_link_breaks_it(tampered: Callable[[], list[Event]]) -> None:
     assert broken(tampered())
 
 
+def test_what_cannot_be_told_is_not_said_to_hold() -> None:
+    plain = told(changed("RecipientProcessed", text="Hello Ada", text_hash=None))
+    assert [check.holds for check in plain.checks if "0.1.0" in check.says] == [None]
+    assert "the token it was pressed with is the user's" in {
+        check.says for check in told(STORY, token_owner="eve").checks if check.holds is False
+    }
+    assert told(STORY, token_owner=None).holds
+
+
 def test_another_persons_text_does_not_open_as_this_ones() -> None:
     stranger = Ada(sealed=True, number="+12025550199")
     with pytest.raises(Tampered):
-        proof(changed("RecipientProcessed", text=ADA.key.seal(f"text {stranger.recipient_id}", "Hi")), KEYS, SECRET)
+        told(changed("RecipientProcessed", text=ADA.key.seal(f"text {stranger.recipient_id}", "Hi")))
 
 
 def test_of_an_erased_person_what_can_be_told_still_holds() -> None:
-    found = proof(STORY, {}, SECRET)
+    found = told(STORY, {})
     assert found.holds and (found.number, found.text, found.text_sha256) == (None, None, None)
     assert [check.holds for check in found.checks].count(None) == 3
 
 
 def test_without_a_press_there_is_no_proof() -> None:
     with pytest.raises(NotProcessed):
-        proof([ADA.created(), ADA.added()], KEYS, SECRET)
+        told([ADA.created(), ADA.added()])
