@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import orjson
 import structlog
 from kernel.database import Connection, Row
-from kernel.seal import CELLS, NUMBER, TEMPLATE, Key, Tampered, key_id_of, text_of, unseal
+from kernel.seal import CELLS, NUMBER, TEMPLATE, Key, Tampered, is_sealed, key_id_of, text_of, unseal
 from kernel.vault import KeysMissing, Kind, Vault
 
 from schemas.identity import person_id, recipient_id
@@ -56,6 +56,9 @@ async def to_press(connection: Connection, vault: Vault, presses: Sequence[Press
     keys = await vault.keys(row["person_id"] for row in rows)
     # By the recipient's own campaign: a press may name another one, and must not lend it its text.
     campaigns = {press.campaign.campaign_id: press.campaign for press in presses}
+    # Whom a version listed that did not seal yet is met now: what leaves from here on is sealed.
+    plain = [row for row in rows if not is_sealed(row["number"])]
+    keys |= await vault.keys_for({row["person_id"]: campaigns[row["campaign_id"]].account_id for row in plain})
     people = {row["recipient_id"]: _opened(row, keys.get(row["person_id"])) for row in rows}
     erased = await erased_of(vault, [row for row in rows if people[row["recipient_id"]] is None])
     return {
@@ -71,7 +74,8 @@ def _rendered(row: Row, who: Person | None, key: Key | None, campaign: Campaign)
     if who is None or key is None:
         return None
     text = campaign.template.render(who.columns)
-    return Sealed(person, row["number"], key.seal(text_of(rid), text), key.commitment(rid, text))
+    number = row["number"] if is_sealed(row["number"]) else key.seal(NUMBER, who.number)
+    return Sealed(person, number, key.seal(text_of(rid), text), key.commitment(rid, text))
 
 
 async def open_rows(vault: Vault, rows: Sequence[Row]) -> dict[str, Person | None]:

@@ -61,6 +61,18 @@ async def test_a_key_that_is_missing_is_no_erasure_and_holds_up_nobody_else(inta
     assert len(events) == 4 and all(event.text and event.text_hash for event in events)
 
 
+async def test_whom_version_0_1_0_listed_is_pressed_and_sealed_from_then_on(intake: Intake) -> None:
+    ada = await intake.user("Ada")
+    campaign = await intake.campaign(1, None, ada)
+    await intake.lose_key(campaign, 0)
+    await intake.pool.execute("UPDATE recipients SET number = $1, cells = '[\"n0\"]'", number(0))
+    assert isinstance(await intake.press(campaign, 0, ada), Processed)
+    [event] = await intake.events(RecipientProcessed)
+    assert isinstance(event, RecipientProcessed) and event.text_hash
+    assert await intake.opened(event.person_id, NUMBER, event.number) == number(0) != event.number
+    assert await intake.opened(event.person_id, text_of(event.recipient_id), event.text) == "Hello n0"
+
+
 async def test_a_press_before_t_is_due_at_t(intake: Intake) -> None:
     ada = await intake.user("Ada")
     campaign = await intake.campaign(1, LATER, ada)
