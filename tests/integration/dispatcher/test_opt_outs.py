@@ -122,6 +122,8 @@ async def test_the_list_is_managed_by_managers_read_by_auditors_and_each_account
     assert (await other.call("DELETE", f"/opt-outs/{person}", params={"reason": "mine"}))[0] == 404
     assert (await sending.call("DELETE", f"/opt-outs/{person}", role=Role.AUDITOR))[0] == 403
     assert (await sending.call("DELETE", f"/opt-outs/{person}"))[1]["code"] == "missing_reason"
+    half_a_character = await sending.call("DELETE", f"/opt-outs/{person}", json={"reason": "\ud800"})
+    assert half_a_character[0] == 422 and half_a_character[1]["code"] == "missing_reason"
     assert (await sending.call("DELETE", f"/opt-outs/{person}", json={"reason": "they asked"}))[0] == 200
     assert (await sending.call("DELETE", f"/opt-outs/{person}", json={"reason": "again"}))[0] == 404
     assert (await sending.call("DELETE", "/opt-outs/not-a-uuid", json={"reason": "?"}))[0] == 404
