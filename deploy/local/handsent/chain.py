@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar
 
 from kernel import opening
-from kernel.seal import Key, is_sealed
+from kernel.seal import Key, is_sealed, key_id_of
 
 from schemas import events as e
 from schemas.events import Event
 from schemas.identity import event_id, person_id, recipient_id
 
 Kind = TypeVar("Kind")
-PATIENCE = timedelta(minutes=5)
+PATIENCE = timedelta(minutes=1)
 
 
 class Check(NamedTuple):
@@ -47,11 +47,18 @@ class NotProcessed(ValueError):
 
 
 def proof(
-    events: Sequence[Event], keys: Mapping[str, Key], person_id_secret: str, now: datetime, token_owner: str | None
+    asked_id: str,
+    events: Sequence[Event],
+    keys: Mapping[str, Key],
+    person_id_secret: str,
+    now: datetime,
+    token_owner: str | None,
+    erased: bool,
 ) -> Proof:
-    """The proof that `events` make: all that the log has of one recipient and its campaign, as of `now`.
+    """The proof that `events` make: all that the log has of the recipient `asked_id` and its campaign, as of `now`.
 
-    `token_owner` is whose the press's token is, None if that is not known any more. Raises NotProcessed, Tampered.
+    `token_owner` is whose the press's token is, None if that is not known any more; `erased`, whether the key that
+    sealed the press's number was destroyed. Raises NotProcessed, Tampered.
     """
     presses = list(_all(events, e.RecipientProcessed))
     if not presses:
@@ -61,6 +68,8 @@ def proof(
     checks = [Check("SEND was pressed once", len(set(presses)) == 1), _told_in_one_way(events)]
     owned = None if token_owner is None else token_owner == processed.processed_by
     checks.append(Check("the token it was pressed with is the user's", owned))
+    checks.append(Check("every event is of this recipient and its campaign", _is_theirs(asked_id, processed, events)))
+    checks.append(_of_key(processed, said["number"], erased))
     checks += _of_person(processed, said["number"], said["text"], keys, person_id_secret)
     checks += _of_campaign(events, processed)
     checks += _of_list(events, processed)
@@ -78,10 +87,34 @@ def _told_in_one_way(events: Sequence[Event]) -> Check:
     return Check("no event is told in two ways", all(len(ways) == 1 for ways in told.values()))
 
 
+def _is_theirs(asked_id: str, processed: e.RecipientProcessed, events: Sequence[Event]) -> bool:
+    """A record's key says nothing: what counts is whom the event names."""
+    ids = {"recipient_id": asked_id} | {
+        name: getattr(processed, name) for name in ("account_id", "campaign_id", "person_id")
+    }
+    return all(getattr(event, name, own) == own for event in events for name, own in ids.items())
+
+
+def _of_key(processed: e.RecipientProcessed, number: str | None, erased: bool) -> Check:
+    """What does not open although nobody was erased was sealed with a key that is nobody's."""
+    one = not is_sealed(processed.text) or key_id_of(processed.text) == key_id_of(processed.number)
+    if number is None and erased and one:
+        return Check("number and text were sealed with the person's key", None)
+    return Check("number and text were sealed with the person's key", number is not None and one)
+
+
 def _of_going_on(events: Sequence[Event], processed: e.RecipientProcessed, now: datetime) -> Iterator[Check]:
     """What was pressed comes to something; while it may still wait, nothing can be told."""
     decided = any(isinstance(event, e.MessageReleased | e.MessageDropped) for event in events)
     waits = processed.due_at + PATIENCE > now
+    both = all(any(isinstance(x, kind) for x in events) for kind in (e.MessageReleased, e.MessageDropped))
+    at = (
+        processed.processed_at
+        if processed.scheduled_for is None
+        else max(processed.scheduled_for, processed.processed_at)
+    )
+    yield Check("it was due at the campaign's time, or at once after it", processed.due_at == at)
+    yield Check("it was not both released and dropped", not both)
     yield Check("what was pressed was released or dropped", True if decided else None if waits else False)
     if any(isinstance(event, e.MessageReleased) for event in events):
         gone = any(isinstance(event, e.SendAttempted | e.MessageSuppressed) for event in events)
@@ -103,17 +136,19 @@ def _of_person(
         "the person is this number in this account",
         None if number is None else person_id(secret, processed.account_id, number) == processed.person_id,
     )
-    yield _of_text(processed, text, key)
+    yield _of_text(processed, number, text, key)
 
 
-def _of_text(processed: e.RecipientProcessed, text: str | None, key: Key | None) -> Check:
-    if not is_sealed(processed.text) and processed.text_hash is None and processed.text:
+def _of_text(processed: e.RecipientProcessed, number: str | None, text: str | None, key: Key | None) -> Check:
+    if not is_sealed(processed.number) and not is_sealed(processed.text) and processed.text_hash is None:
         return Check("the text is as it was pressed (version 0.1.0 kept no hash of it)", None)
     says = "the text is the one that was on the button, by its hash"
-    if text is None or (key is None and processed.text_hash):
-        return Check(says, None)
-    if processed.text_hash is None or key is None:
-        return Check(says, not processed.text)  # nothing was on the button: the person was erased before
+    if processed.text_hash is None:  # nothing was on the button, then: the person had been erased
+        return Check(says, not processed.text and number is None)
+    if not is_sealed(processed.text):
+        return Check(says, False)
+    if text is None or key is None:
+        return Check(says, None if number is None else False)
     return Check(says, key.commitment(processed.recipient_id, text) == processed.text_hash)
 
 

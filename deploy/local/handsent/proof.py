@@ -13,7 +13,7 @@ import click
 from aiokafka.errors import KafkaError
 from kernel import database
 from kernel.errors import LogLost
-from kernel.seal import Tampered
+from kernel.seal import Tampered, key_id_of
 
 from handsent import chain, log_reader
 from handsent.chain import NotProcessed, Proof
@@ -21,6 +21,7 @@ from handsent.opening import vault_of
 from handsent.stack import Stack, current_stack
 from schemas.events import Event, RecipientProcessed
 
+TELLS_ERASED = "send_intake"  # the role that may read keys, and which were destroyed
 OF_RECIPIENT = ("recipients", "processed", "releases", "dispatches", "receipts")
 # Names for people; what is proven are the ids in the events.
 PRESSED_BY = """SELECT u.name, a.name AS account FROM users u JOIN accounts a USING (account_id) WHERE u.user_id = $1"""
@@ -71,8 +72,10 @@ async def _pressed(stack: Stack, recipient_id: str) -> Pressed:
     if press is None:
         raise NotProcessed
     events += await _read(stack, ("campaigns",), press.campaign_id)
-    async with vault_of(stack) as vault:
+    key_id = key_id_of(press.number) or b""
+    async with vault_of(stack, TELLS_ERASED) as vault:
         keys = await vault.keys([press.person_id, press.campaign_id])
+        erased = bool(await vault.destroyed([(press.person_id, key_id)]))
     connection = await database.connect(stack.database_url, "send_intake")
     try:
         user = await connection.fetchrow(PRESSED_BY, press.processed_by)
@@ -80,7 +83,8 @@ async def _pressed(stack: Stack, recipient_id: str) -> Pressed:
     finally:
         await connection.close()
     owner = token["user_id"] if token else None
-    found = chain.proof(events, keys, stack.setting("PERSON_ID_SECRET"), datetime.now(UTC), owner)
+    secret, now = stack.setting("PERSON_ID_SECRET"), datetime.now(UTC)
+    found = chain.proof(recipient_id, events, keys, secret, now, owner, erased)
     name, account = (user["name"], user["account"]) if user else (None, None)
     return Pressed(found, name, account, f"{token['kind']} {token['name']}" if token else None)
 

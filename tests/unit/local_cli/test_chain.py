@@ -46,8 +46,22 @@ KEYS = {ADA.person_id: key_of_person(ADA.person_id)}
 STORY = ADA.story()
 
 
-def told(events: list[Event], keys: dict[str, Key] | None = None, token_owner: str | None = "sam") -> Proof:
-    return proof(events, KEYS if keys is None else keys, SECRET, NOON + timedelta(hours=1), token_owner)
+FOREIGN = key_of_person(uuid5(ADA.account_id, "nobody"))
+
+
+def resealed(text: str, key: Key, text_hash: str | None) -> list[Event]:
+    """The story with another text in the press and in the release."""
+    sealed = key.seal(f"text {ADA.recipient_id}", text)
+    return [
+        replace(event, text=sealed, **({"text_hash": text_hash} if at == 2 else {})) if at in (2, 3) else event
+        for at, event in enumerate(STORY)
+    ]  # type: ignore[call-arg]
+
+
+def told(events: list[Event], keys: dict[str, Key] | None = None, token_owner: str | None = "sam",
+         erased: bool = False) -> Proof:  # fmt: skip
+    now = NOON + timedelta(hours=1)
+    return proof(ADA.recipient_id, events, KEYS if keys is None else keys, SECRET, now, token_owner, erased)
 
 
 def changed(name: str, **fields: Any) -> list[Event]:
@@ -86,6 +100,15 @@ def test_the_chain_holds_and_says_who_when_and_what() -> None:
         lambda: [*STORY, replace(STORY[4], provider="another")],  # type: ignore[call-arg]
         lambda: changed("RecipientProcessed", text_hash=None),
         lambda: STORY[:3],
+        lambda: resealed("PAY ME", FOREIGN, FOREIGN.commitment(ADA.recipient_id, "PAY ME")),
+        lambda: resealed("PAY ME", FOREIGN, None),
+        lambda: resealed("PAY ME", ADA.key, None),
+        lambda: changed("RecipientProcessed", text="PAY ME", text_hash=None),
+        lambda: changed("RecipientProcessed", text="", text_hash=None),
+        lambda: changed("RecipientProcessed", due_at=NOON.replace(year=2099)),
+        lambda: changed("CampaignCreated", account_id=uuid5(ADA.account_id, "another")),
+        lambda: changed("SendAttempted", recipient_id=uuid5(ADA.account_id, "another")),
+        lambda: Ada(sealed=True, number="+12025550199").story(),
     ],
 )
 def test_a_changed_link_breaks_it(tampered: Callable[[], list[Event]]) -> None:
@@ -93,7 +116,8 @@ def test_a_changed_link_breaks_it(tampered: Callable[[], list[Event]]) -> None:
 
 
 def test_what_cannot_be_told_is_not_said_to_hold() -> None:
-    plain = told(changed("RecipientProcessed", text="Hello Ada", text_hash=None))
+    old = [replace(event, number=ADA.number) if hasattr(event, "number") else event for event in STORY]
+    plain = told([replace(x, text="Hello Ada", text_hash=None) if x is old[2] else x for x in old])  # type: ignore[call-arg]
     assert [check.holds for check in plain.checks if "0.1.0" in check.says] == [None]
     assert "the token it was pressed with is the user's" in {
         check.says for check in told(STORY, token_owner="eve").checks if check.holds is False
@@ -108,9 +132,13 @@ def test_another_persons_text_does_not_open_as_this_ones() -> None:
 
 
 def test_of_an_erased_person_what_can_be_told_still_holds() -> None:
-    found = told(STORY, {})
+    found = told(STORY, {}, erased=True)
     assert found.holds and (found.number, found.text, found.text_sha256) == (None, None, None)
-    assert [check.holds for check in found.checks].count(None) == 3
+    assert [check.holds for check in found.checks].count(None) == 4
+
+
+def test_without_the_key_and_without_an_erasure_it_does_not_hold() -> None:
+    assert not told(STORY, {}).holds
 
 
 def test_without_a_press_there_is_no_proof() -> None:
