@@ -98,9 +98,8 @@ def _is_theirs(asked_id: str, processed: e.RecipientProcessed, events: Sequence[
 def _of_key(processed: e.RecipientProcessed, number: str | None, erased: bool) -> Check:
     """What does not open although nobody was erased was sealed with a key that is nobody's."""
     one = not is_sealed(processed.text) or key_id_of(processed.text) == key_id_of(processed.number)
-    if number is None and erased and one:
-        return Check("number and text were sealed with the person's key", None)
-    return Check("number and text were sealed with the person's key", number is not None and one)
+    holds = None if number is None and erased and one else number is not None and one
+    return Check("number and text were sealed with the person's key", holds)
 
 
 def _of_going_on(events: Sequence[Event], processed: e.RecipientProcessed, now: datetime) -> Iterator[Check]:
@@ -108,12 +107,8 @@ def _of_going_on(events: Sequence[Event], processed: e.RecipientProcessed, now: 
     decided = any(isinstance(event, e.MessageReleased | e.MessageDropped) for event in events)
     waits = processed.due_at + PATIENCE > now
     both = all(any(isinstance(x, kind) for x in events) for kind in (e.MessageReleased, e.MessageDropped))
-    at = (
-        processed.processed_at
-        if processed.scheduled_for is None
-        else max(processed.scheduled_for, processed.processed_at)
-    )
-    yield Check("it was due at the campaign's time, or at once after it", processed.due_at == at)
+    due = max(processed.scheduled_for or processed.processed_at, processed.processed_at)
+    yield Check("it was due at the campaign's time, or at once after it", processed.due_at == due)
     yield Check("it was not both released and dropped", not both)
     yield Check("what was pressed was released or dropped", True if decided else None if waits else False)
     if any(isinstance(event, e.MessageReleased) for event in events):

@@ -6,14 +6,13 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.partitioner import DefaultPartitioner
 from kernel import kafka
+from kernel.partitioner import partitions_of
 
 from handsent.log_view import Seen, seen
 
 Position = tuple[str, int]
 POLL_MS = 500
-_PARTITIONER = DefaultPartitioner()
 
 
 async def tail(bootstrap: str, topics: Iterable[str], beginning: bool) -> AsyncIterator[Seen]:
@@ -28,16 +27,8 @@ async def tail(bootstrap: str, topics: Iterable[str], beginning: bool) -> AsyncI
 
 async def whole(bootstrap: str, topics: Iterable[str]) -> AsyncIterator[Seen]:
     """Every record up to the ends as they are now, partition after partition."""
-    positions = await _positions(bootstrap, topics)
-    watcher = kafka.Watcher(bootstrap)
-    try:
-        beginnings, ends = await watcher.beginnings(positions), await watcher.ends(positions)
-    finally:
-        await watcher.stop()
-    for position in positions:
-        if beginnings[position] < ends[position]:
-            async for record in _span(bootstrap, position, beginnings[position], ends[position]):
-                yield record
+    async for record in _spans(bootstrap, await _positions(bootstrap, topics), _every):
+        yield record
 
 
 async def at(bootstrap: str, position: Position, offset: int) -> Any | None:
@@ -58,24 +49,31 @@ async def at(bootstrap: str, position: Position, offset: int) -> Any | None:
 
 async def of_key(bootstrap: str, topics: Iterable[str], key: str) -> list[Seen]:
     """Every record of this key: the partitions where Kafka's own producers put it are read from their beginning."""
-    found: list[Seen] = []
     _, counts = await kafka.describe(bootstrap, topics)
     raw = key.encode()
-    places = [(topic, _PARTITIONER(raw, list(range(count)), list(range(count)))) for topic, count in counts.items()]
-    watcher = kafka.Watcher(bootstrap)
+    positions = [(topic, partitions_of([raw], count)[0]) for topic, count in counts.items()]
+    return [record async for record in _spans(bootstrap, positions, lambda record: record.key == raw)]
+
+
+def _every(_record: Any) -> bool:
+    return True
+
+
+async def _spans(bootstrap: str, positions: Iterable[Position], wanted: Callable[[Any], bool]) -> AsyncIterator[Seen]:
+    """The wanted records of these partitions up to their ends as they are now, partition after partition."""
+    positions, watcher = list(positions), kafka.Watcher(bootstrap)
     try:
-        beginnings, ends = await watcher.beginnings(places), await watcher.ends(places)
+        beginnings, ends = await watcher.beginnings(positions), await watcher.ends(positions)
     finally:
         await watcher.stop()
-    for place in places:
-        first, end = beginnings[place], ends[place]
-        if first < end:
-            found += [r async for r in _span(bootstrap, place, first, end, lambda record: record.key == raw)]
-    return found
+    for position in positions:
+        if beginnings[position] < ends[position]:
+            async for record in _span(bootstrap, position, beginnings[position], ends[position], wanted):
+                yield record
 
 
 async def _span(
-    bootstrap: str, position: Position, first: int, end: int, wanted: Callable[[Any], bool] = lambda _: True
+    bootstrap: str, position: Position, first: int, end: int, wanted: Callable[[Any], bool]
 ) -> AsyncIterator[Seen]:
     partition = TopicPartition(*position)
     async with _consumer(bootstrap, [position]) as consumer:
@@ -105,7 +103,7 @@ async def _consumer(bootstrap: str, positions: Iterable[Position]) -> AsyncItera
             await consumer.stop()
 
 
-async def _fetched(consumer: AIOKafkaConsumer, wanted: Callable[[Any], bool] = lambda _: True) -> AsyncIterator[Seen]:
+async def _fetched(consumer: AIOKafkaConsumer, wanted: Callable[[Any], bool] = _every) -> AsyncIterator[Seen]:
     """The records of one fetch that are wanted, oldest first over its partitions; the others are not decoded."""
     fetched: Mapping[TopicPartition, list[Any]] = await consumer.getmany(timeout_ms=POLL_MS)
     records = [record for found in fetched.values() for record in found if wanted(record)]

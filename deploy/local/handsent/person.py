@@ -59,8 +59,9 @@ def _timeline(caller: Caller, campaign_id: str, recipient_id: str) -> dict[str, 
 @click.option("--reason", required=True, help="Why: their wish, as a rule; recorded.")
 @account_option
 def erase(phone_or_person_id: str, reason: str, account: str) -> None:
-    """Erase a person: nothing more is sent to them, and what is held of them can be read no more, also in the log and
-    in old backups. Figures stay as they are; if they had opted out, they still have. This cannot be undone.
+    """Erase a person: nothing more is sent to them, and what their key sealed can be read no more, also in the log and
+    in old backups (SECURITY.md says what it did not seal). Figures stay as they are; if they had opted out, they still
+    have. This cannot be undone.
 
     Exit code 1: they are erased, but their key could not be destroyed yet; the dispatcher goes on trying."""
     caller = caller_for(account)

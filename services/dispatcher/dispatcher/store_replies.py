@@ -65,8 +65,8 @@ class Sealer:
         replies = list(replies)
         people = {r.carrier_message_id: self._person(r, owners) for r in replies}
         accounts = {people[r.carrier_message_id]: owners[r.sender] for r in replies if r.sender in owners}
-        keys = await self._vault.keys_for(accounts) if accounts else {}
-        if len(accounts) < len(replies):
+        keys = await self._vault.keys_for(accounts)
+        if SERVICE_SUBJECT in people.values():
             keys |= await service_key(self._vault)
         return {r.carrier_message_id: _sealed(r, people[r.carrier_message_id], owners, keys) for r in replies}
 

@@ -1,6 +1,6 @@
 """Around every service: headers that browsers obey on each answer, and requests that are refused before they are read.
 
-It stands outside the framework and adds bytes made once: a SEND costs some 30 µs in all, this 2 of them.
+It stands outside the framework and adds bytes made once: 1.6 µs a request.
 """
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send

@@ -56,9 +56,8 @@ async def to_press(connection: Connection, vault: Vault, presses: Sequence[Press
     keys = await vault.keys(row["person_id"] for row in rows)
     # By the recipient's own campaign: a press may name another one, and must not lend it its text.
     campaigns = {press.campaign.campaign_id: press.campaign for press in presses}
-    # Whom a version listed that did not seal yet is met now: what leaves from here on is sealed.
     plain = [row for row in rows if not is_sealed(row["number"])]
-    keys |= await vault.keys_for({row["person_id"]: campaigns[row["campaign_id"]].account_id for row in plain})
+    keys |= await _met(vault, {row["person_id"]: campaigns[row["campaign_id"]].account_id for row in plain})
     people = {row["recipient_id"]: _opened(row, keys.get(row["person_id"])) for row in rows}
     erased = await erased_of(vault, [row for row in rows if people[row["recipient_id"]] is None])
     return {
@@ -67,6 +66,14 @@ async def to_press(connection: Connection, vault: Vault, presses: Sequence[Press
         else _rendered(row, people[row["recipient_id"]], keys.get(row["person_id"]), campaigns[row["campaign_id"]])
         for row in rows
     }
+
+
+async def _met(vault: Vault, people: Mapping[str, str]) -> dict[str, Key]:
+    """The keys of those whom a version listed that did not seal yet: what leaves from here on is sealed."""
+    try:
+        return await vault.keys_for(people)
+    except KeysMissing:  # of one, who waits for it; the others' were made
+        return await vault.keys(people)
 
 
 def _rendered(row: Row, who: Person | None, key: Key | None, campaign: Campaign) -> Sealed | None:
