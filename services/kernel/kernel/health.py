@@ -60,7 +60,7 @@ class Health:
         bootstrap: str,
         also: Callable[[], Awaitable[dict[str, Any]]] | None = None,
     ) -> None:
-        """`also` adds the service's own figures to its status."""
+        """`also` adds the service's own figures to its status, and to `stuck` what stands still beyond partitions."""
         self._pool, self._inputs, self._also = pool, inputs, also
         self._watcher = kafka.Watcher(bootstrap)
         self._ends: tuple[float, dict[Position, int]] = (-CACHE_S, {})
@@ -78,7 +78,7 @@ class Health:
         """{"lag": events not yet read, "stuck": partitions that stand still, …}; lag is null while Kafka is away."""
         stuck = [dict(row, reason=row.pop("error")) for row in await quarantine.listed(self._pool)]
         also = await self._also() if self._also else {}
-        return {"lag": await self._lag(), "stuck": stuck, **also}
+        return {"lag": await self._lag(), **also, "stuck": stuck + also.get("stuck", [])}
 
     async def _lag(self) -> int | None:
         try:

@@ -1,101 +1,68 @@
-"""What the scheduler does with each batch, and the loop that lets due messages go."""
+"""What the scheduler does with each batch: it keeps what waits, and notes ENDs and time."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
-import structlog
-from kernel.database import Connection, Pool
-from kernel.errors import retriable
+from kernel.database import Connection
+from kernel.errors import InvariantBroken
 from kernel.outbox import Outbox
 from kernel.received import Received
 
 from scheduler import store
-from scheduler.release import Hold, admit, as_event, decide
+from scheduler.release import Drop, Hold, admit, dropped, misdue, released
 from schemas.events import CampaignEnded, ClockAdvanced, RecipientProcessed
 
-log = structlog.get_logger()
-
 TOPICS = ("campaigns", "processed", "clock")
-IDLE_S = 1.0
 
 
 class Scheduler:
-    """Its handlers run inside the batch loop's transaction; `run` releases in transactions of its own."""
+    """Its handlers run inside the batch loop's transaction."""
 
-    def __init__(self, pool: Pool, wake_relay: asyncio.Event, chunk: int) -> None:
-        self._pool, self._wake_relay, self._chunk = pool, wake_relay, chunk
-        self._work = asyncio.Event()
+    def __init__(self, go_on: Callable[[], None]) -> None:
+        """`go_on` is called after a commit that may let something go."""
+        self._go_on = go_on
         self._something_may_go = False
 
     async def handle(self, connection: Connection, batch: list[Received], outbox: Outbox) -> None:
         ends = [e for e, *_ in batch if isinstance(e, CampaignEnded)]
         clocks = [e for e, *_ in batch if isinstance(e, ClockAdvanced)]
-        messages = [e for e, *_ in batch if isinstance(e, RecipientProcessed)]
+        presses = [received for received in batch if isinstance(received.event, RecipientProcessed)]
+        something_may_go = bool(ends)
         if ends:
             await store.end_campaigns(connection, ends)
         if clocks:
             await store.keep_clocks(connection, clocks)
-        if messages:
-            await self._admit(connection, messages, outbox)
-        time_went_on = bool(clocks or ends) and await store.advance_watermark(connection)
-        self._something_may_go = self._something_may_go or time_went_on or bool(ends)
+        if presses and await self._admit(connection, presses, outbox):
+            something_may_go = True
+        # Whatever was read of `campaigns` can be what a reading waited for.
+        if (clocks or any(r.topic == "campaigns" for r in batch)) and await store.advance_watermark(connection):
+            something_may_go = True
+        self._something_may_go = something_may_go
 
     def committed(self) -> None:
-        """Called after each commit of the batch loop: only now can `run` see what `handle` did."""
+        """Called after each commit of the batch loop: only now can others see what `handle` did."""
         if self._something_may_go:
             self._something_may_go = False
-            self._work.set()
+            self._go_on()
 
-    async def _admit(self, connection: Connection, messages: list[RecipientProcessed], outbox: Outbox) -> None:
+    async def _admit(self, connection: Connection, presses: list[Received], outbox: Outbox) -> bool:
+        """Whether any that is now held is due already."""
+        messages = [_message(press) for press in presses]
+        gone = await store.gone(connection, [m.recipient_id for m in messages])
         ends = await store.ends_of(connection, (m.campaign_id for m in messages if m.scheduled_for is not None))
         held: list[RecipientProcessed] = []
         for message in messages:
+            if message.recipient_id in gone:
+                continue
             decision = admit(message, ends.get(message.campaign_id))
             if isinstance(decision, Hold):
                 held.append(message)
             else:
-                outbox.add(as_event(message, decision))
-        if held:
-            await store.hold(connection, held)
+                outbox.add(dropped(message, decision) if isinstance(decision, Drop) else released(message))
+        return bool(held) and await store.hold(connection, held)
 
-    async def run(self) -> None:
-        """Releases and drops whatever can go, chunk by chunk, whenever time has gone on or a campaign has ended."""
-        while True:
-            try:
-                while await self._release_chunk() + await self._drop_chunk():
-                    pass
-                await self._wait()
-            except Exception as error:
-                if not retriable(error):
-                    raise
-                log.warning("release_retried", error=repr(error))
-                await asyncio.sleep(0.5)
 
-    async def _release_chunk(self) -> int:
-        return await self._chunk_of(lambda c: store.take_due(c, self._chunk))
-
-    async def _drop_chunk(self) -> int:
-        campaigns = await store.ended_early(self._pool)
-        return await self._chunk_of(lambda c: store.take_dropped(c, self._chunk, campaigns)) if campaigns else 0
-
-    async def _chunk_of(self, take: Callable[[Connection], Awaitable[list[RecipientProcessed]]]) -> int:
-        """One transaction: a chunk leaves `held`, and what became of it enters the outbox."""
-        async with self._pool.acquire() as connection, connection.transaction():
-            messages = await take(connection)
-            if not messages:
-                return 0
-            # In a statement of its own, after the watermark was read: it sees every END the watermark covers.
-            ends = await store.ends_of(connection, (m.campaign_id for m in messages))
-            outbox = Outbox()
-            outbox.extend(as_event(m, decide(m, ends.get(m.campaign_id))) for m in messages)
-            await outbox.write(connection)
-        self._wake_relay.set()
-        return len(messages)
-
-    async def _wait(self) -> None:
-        try:
-            async with asyncio.timeout(IDLE_S):
-                await self._work.wait()
-        except TimeoutError:
-            return
-        self._work.clear()
+def _message(press: Received) -> RecipientProcessed:
+    assert isinstance(press.event, RecipientProcessed)
+    if why := misdue(press.event):
+        raise InvariantBroken(press, why)
+    return press.event

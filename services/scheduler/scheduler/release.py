@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from schemas.events import MessageDropped, MessageReleased, RecipientProcessed
 from schemas.identity import event_id
@@ -34,7 +35,30 @@ class Hold:
     until: datetime
 
 
-def decide(message: RecipientProcessed, end: End | None) -> Release | Drop:
+class Due(Protocol):
+    """What the rule looks at: of one message, or of all that wait for the same T of a campaign."""
+
+    @property
+    def scheduled_for(self) -> datetime | None: ...
+    @property
+    def due_at(self) -> datetime: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The messages of a campaign that are held for its T: they share their fate."""
+
+    campaign_id: str
+    due_at: datetime
+    end: End | None
+
+    @property
+    def scheduled_for(self) -> datetime:
+        """Nothing else is held: `misdue`."""
+        return self.due_at
+
+
+def decide(message: Due, end: End | None) -> Release | Drop:
     """A scheduled campaign that ended before its time texts nobody; everything else goes when it is due."""
     if message.scheduled_for is not None and end is not None and end.ended_at < message.scheduled_for:
         return Drop(DropReason.CAMPAIGN_ENDED, end)
@@ -53,29 +77,24 @@ def admit(message: RecipientProcessed, end: End | None) -> Release | Drop | Hold
     return decision
 
 
-def as_event(message: RecipientProcessed, decision: Release | Drop) -> MessageReleased | MessageDropped:
-    """The decision as the fact it becomes. Its bytes follow from the log alone."""
-    if isinstance(decision, Drop):
-        return MessageDropped(
-            event_id=event_id(message.recipient_id, "MessageDropped"),
-            account_id=message.account_id,
-            campaign_id=message.campaign_id,
-            recipient_id=message.recipient_id,
-            person_id=message.person_id,
-            occurred_at=decision.end.ended_at,
-            actor=ACTOR,
-            caused_by=decision.end.event_id,
-            due_at=message.due_at,
-            scheduled_for=message.scheduled_for,
-            reason=decision.reason,
-        )
+def misdue(message: RecipientProcessed) -> str:
+    """Why the event cannot be true, or nothing: it is due at once, or at T if its SEND came before."""
+    if message.due_at == message.processed_at:
+        return ""
+    if message.due_at != message.scheduled_for or message.due_at < message.processed_at:
+        return "it is due neither at its SEND nor at its campaign's time"
+    return ""
+
+
+def released(message: RecipientProcessed) -> MessageReleased:
+    """The fact that it was let go. Its bytes follow from the log alone."""
     return MessageReleased(
         event_id=event_id(message.recipient_id, "MessageReleased"),
         account_id=message.account_id,
         campaign_id=message.campaign_id,
         recipient_id=message.recipient_id,
         person_id=message.person_id,
-        occurred_at=decision.at,
+        occurred_at=message.due_at,
         actor=ACTOR,
         caused_by=message.event_id,
         due_at=message.due_at,
@@ -83,4 +102,21 @@ def as_event(message: RecipientProcessed, decision: Release | Drop) -> MessageRe
         number=message.number,
         text=message.text,
         sender=message.sender,
+    )
+
+
+def dropped(message: RecipientProcessed | MessageReleased, drop: Drop) -> MessageDropped:
+    """The fact that it was dropped, of one that has just arrived or of one that was ready to go."""
+    return MessageDropped(
+        event_id=event_id(message.recipient_id, "MessageDropped"),
+        account_id=message.account_id,
+        campaign_id=message.campaign_id,
+        recipient_id=message.recipient_id,
+        person_id=message.person_id,
+        occurred_at=drop.end.ended_at,
+        actor=ACTOR,
+        caused_by=drop.end.event_id,
+        due_at=message.due_at,
+        scheduled_for=message.scheduled_for,
+        reason=drop.reason,
     )

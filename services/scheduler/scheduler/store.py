@@ -1,16 +1,49 @@
 """The scheduler's state in Postgres."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import orjson
-from kernel.database import Connection, Pool, load_queries
+from kernel.database import Connection, Pool, Row, load_queries
+from kernel.outbox import pack, unpack
 
-from scheduler.release import End
-from schemas.codec import decode, encode
-from schemas.events import CampaignEnded, ClockAdvanced, RecipientProcessed
+from scheduler.release import End, Waiting, released
+from schemas.codec import decode, encode, key_of
+from schemas.events import CampaignEnded, ClockAdvanced, MessageReleased, RecipientProcessed
 
 q = load_queries("scheduler")
+
+Group = tuple[str, datetime]  # a campaign, and the time its messages wait for
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Messages to take: of these that wait, those held after the last one taken, `each` at most."""
+
+    waiting: Sequence[Waiting]
+    after: dict[Group, int]
+    each: int
+
+    @property
+    def columns(self) -> tuple[list[str], list[datetime], list[int], int]:
+        groups = [(w.campaign_id, w.due_at) for w in self.waiting]
+        return (
+            [w.campaign_id for w in self.waiting],
+            [w.due_at for w in self.waiting],
+            [self.after.get(group, 0) for group in groups],
+            self.each,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """So many messages of a group have left, the one that was held last among them, so long after they were due."""
+
+    group: Group
+    messages: int
+    last: int
+    late: timedelta
 
 
 async def end_campaigns(connection: Connection, ends: list[CampaignEnded]) -> None:
@@ -28,15 +61,17 @@ async def ends_of(connection: Connection, campaign_ids: Iterable[str]) -> dict[s
     return {row["campaign_id"]: End(row["ended_at"], row["event_id"]) for row in rows}
 
 
-async def hold(connection: Connection, messages: list[RecipientProcessed]) -> None:
-    messages = sorted(messages, key=lambda m: m.recipient_id)
+async def hold(connection: Connection, messages: list[RecipientProcessed]) -> bool:
+    """Whether any of them is due already. In the order of arrival: nobody else holds the same, for a recipient's
+    events are of one partition, and that is ours until we commit."""
     await connection.execute(
         q.hold,
         [m.recipient_id for m in messages],
         [m.campaign_id for m in messages],
         [m.due_at for m in messages],
-        [encode(m) for m in messages],
+        [_record(released(m)) for m in messages],
     )
+    return bool(await connection.fetchval(q.has_passed, min(m.due_at for m in messages)))
 
 
 async def keep_clocks(connection: Connection, clocks: list[ClockAdvanced]) -> None:
@@ -53,24 +88,57 @@ async def advance_watermark(connection: Connection) -> bool:
     return moved
 
 
-async def take_due(connection: Connection, chunk: int) -> list[RecipientProcessed]:
-    return _messages(await connection.fetch(q.take_due, chunk))
+async def ready(pool: Pool, most: int) -> list[Waiting]:
+    """Whose messages can leave now, those due first."""
+    return [
+        Waiting(row["campaign_id"], row["due_at"], End(row["ended_at"], row["event_id"]) if row["event_id"] else None)
+        for row in await pool.fetch(q.ready, most)
+    ]
 
 
-async def take_dropped(connection: Connection, chunk: int, campaign_ids: list[str]) -> list[RecipientProcessed]:
-    return _messages(await connection.fetch(q.take_dropped, chunk, campaign_ids))
+async def release(connection: Connection, ask: Ask) -> list[Left]:
+    """What has left for the outbox."""
+    rows = await connection.fetch(q.release, *ask.columns)
+    return [Left((row["campaign_id"], row["due_at"]), row["messages"], row["last"], row["late"]) for row in rows]
 
 
-async def ended_early(source: Connection | Pool) -> list[str]:
-    return [row["campaign_id"] for row in await source.fetch(q.ended_early)]
+async def make_ready(connection: Connection, waiting: Sequence[Waiting], most: int) -> int:
+    """What 0.1.0 held of these becomes what is held today; how many were found."""
+    rows = await connection.fetch(q.old, [w.campaign_id for w in waiting], most)
+    records = [_record(_released(row["event"])) for row in rows]
+    await connection.execute(q.make_ready, [row["recipient_id"] for row in rows], records)
+    return len(rows)
 
 
-async def outlook(pool: Pool) -> dict[str, Any]:
-    row = await pool.fetchrow(q.outlook)
-    assert row is not None
-    return dict(row)
+async def take(connection: Connection, ask: Ask) -> dict[Group, list[tuple[int, MessageReleased]]]:
+    """What was taken to be dropped, with the order it was held in."""
+    taken: dict[Group, list[tuple[int, MessageReleased]]] = {}
+    for row in await connection.fetch(q.take, *ask.columns):
+        taken.setdefault((row["campaign_id"], row["due_at"]), []).append((row["seq"], _message(row)))
+    return taken
 
 
-def _messages(rows: list[Any]) -> list[RecipientProcessed]:
-    messages = [decode(row["event"]) for row in rows]
-    return [m for m in messages if isinstance(m, RecipientProcessed)]
+async def gone(connection: Connection, recipient_ids: list[str]) -> set[str]:
+    return {row["recipient_id"] for row in await connection.fetch(q.gone, recipient_ids)}
+
+
+def _record(event: MessageReleased) -> bytes:
+    return pack([(key_of(event), encode(event))])
+
+
+def _message(row: Row) -> MessageReleased:
+    if row["release"] is None:
+        return _released(row["event"])
+    return _one(decode(value) for _, value in unpack(row["release"]))
+
+
+def _released(processed: bytes) -> MessageReleased:
+    event = decode(processed)
+    assert isinstance(event, RecipientProcessed)
+    return released(event)
+
+
+def _one(events: Iterator[object]) -> MessageReleased:
+    [event] = events
+    assert isinstance(event, MessageReleased)
+    return event

@@ -12,6 +12,8 @@ from kernel.database import Pool
 from kernel.outbox import unpack
 from kernel.testing import Record, eventually
 from scheduler.app import TOPICS, Scheduler
+from scheduler.app_release import Releases
+from scheduler.lateness import Lateness
 
 from schemas.codec import decode, encode
 from schemas.events import Event, MessageDropped, MessageReleased
@@ -39,8 +41,10 @@ class Instance:
 
     def __init__(self, pool: Pool, log: Log, chunk: int) -> None:
         self.pool, self.log = pool, log
-        self.scheduler = Scheduler(pool, asyncio.Event(), chunk)
-        self.loop = BatchLoop(pool, self.scheduler.handle, asyncio.Event(), self.scheduler.committed)
+        self.lateness = Lateness()
+        self.releases = Releases(pool, asyncio.Event(), chunk, self.lateness)
+        scheduler = Scheduler(self.releases.go_on)
+        self.loop = BatchLoop(pool, scheduler.handle, asyncio.Event(), scheduler.committed)
 
     async def read(self, *events: Event, partition: int = 0) -> None:
         """Appends the events to the log and reads that partition to its end."""
@@ -60,7 +64,7 @@ class Schedulers:
 
     async def start(self, chunk: int = 2000) -> Instance:
         instance = Instance(self.pool, self.log, chunk)
-        await self._stack.enter_async_context(_running(instance.scheduler))
+        await self._stack.enter_async_context(_running(instance.releases))
         return instance
 
     async def stop(self) -> None:
@@ -90,8 +94,8 @@ class Schedulers:
 
 
 @asynccontextmanager
-async def _running(scheduler: Scheduler) -> AsyncIterator[None]:
-    task = asyncio.create_task(scheduler.run())
+async def _running(releases: Releases) -> AsyncIterator[None]:
+    task = asyncio.create_task(releases.run())
     try:
         yield
         if task.done():

@@ -6,7 +6,6 @@ from datetime import timedelta
 import pytest
 from kernel.testing import CAMPAIGN, NOON, clock, created, ended, number, processed
 
-from schemas.codec import encode
 from schemas.events import Event, MessageDropped, MessageReleased
 from schemas.identity import HANDSENT, uuid5
 from tests.integration.scheduler.conftest import Instance, Schedulers
@@ -129,7 +128,7 @@ async def test_the_same_log_leads_to_the_same_bytes_in_another_database(schedule
     await one.read(ended(BEFORE_T, scheduled_for=T))
     await schedulers.until_out(5)
     first = sorted(await schedulers.bytes_out())
-    await schedulers.pool.execute("TRUNCATE outbox, held, ended_campaigns; UPDATE offsets SET next_offset = 0")
+    await schedulers.pool.execute("TRUNCATE outbox, held, waiting, ended_campaigns; UPDATE offsets SET next_offset = 0")
     again = await schedulers.start()
     await again.read_on(("campaigns", 0), ("processed", 0))
     await schedulers.until_out(5)
@@ -145,13 +144,11 @@ async def test_what_was_dropped_before_it_was_held_is_dropped_once(schedulers: S
 
 async def test_instances_share_what_is_due_and_release_nothing_twice(schedulers: Schedulers) -> None:
     count = 20_000
-    rows = [(f"{n:032x}", CAMPAIGN, T, encode(press(n))) for n in range(count)]
-    await schedulers.pool.copy_records_to_table("held", records=rows, schema_name="scheduler")
     instances = [await schedulers.start(chunk=500) for _ in range(3)]
+    await instances[0].read(*(press(n) for n in range(count)))
     await instances[0].read(clock(T, NOTHING))
-    await instances[1].read_on(("clock", 0))
     for instance in instances:
-        instance.scheduler._work.set()  # another process is not told; it looks once a second
+        instance.releases.go_on()  # another process is not told; it looks once a second
     released = await schedulers.until_out(count)
     assert sorted(event.number for event in released if isinstance(event, MessageReleased)) == [
         number(n) for n in range(count)
