@@ -46,9 +46,8 @@ async def _fold(pool: Pool, bootstrap: str) -> None:
         ends |= await watcher.ends(positions[INPUT])
     finally:
         await watcher.stop()
-    await pool.execute(
-        q.fold, *(list(column) for column in zip(*((t, p, e) for (t, p), e in ends.items()), strict=True))
-    )
+    topics, numbers = [topic for topic, _ in ends], [partition for _, partition in ends]
+    await pool.execute(q.fold, topics, numbers, list(ends.values()))
     log.info("own_output_folded", messages=known)
 
 

@@ -1,4 +1,4 @@
-"""What operators see: how old the clock is and what keeps it, what waits, how late messages go; an alarm when it stops."""
+"""What operators see: the clock and what keeps it, what waits, how late messages go; an alarm when time stops."""
 
 import asyncio
 import time
@@ -90,7 +90,7 @@ class Watch:
         CLOCK_STOPPED.set(stopped)
 
     async def status(self) -> dict[str, Any]:
-        """The scheduler's own figures: `clock`, `held`, `next_due`, `ahead`, `lateness`; `stuck` when the clock stands."""
+        """The clock, what is held and for when, how late messages went; `stuck` names what keeps the clock."""
         outlook = await self._look()
         behind = [dict(row) for row in await self._pool.fetch(q.uncovered)]
         return {

@@ -4,7 +4,7 @@ from bisect import bisect_left
 from itertools import accumulate
 
 # Seconds, each twice the one before: 1 ms to a little over 9 hours.
-BOUNDS = tuple(0.001 * 2**n for n in range(26))
+BOUNDS = tuple(0.001 * (1 << n) for n in range(26))
 
 
 class Lateness:
@@ -23,7 +23,8 @@ class Lateness:
     def quantile(self, share: float) -> float | None:
         """Seconds that so many of a hundred were not later than; the upper bound of their bucket. None: no message."""
         wanted = share * sum(self._counts)
-        for bound, reached in zip((*BOUNDS, self._max_s), accumulate(self._counts), strict=True):
+        bounds: tuple[float, ...] = (*BOUNDS, self._max_s)
+        for bound, reached in zip(bounds, accumulate(self._counts), strict=True):
             if reached and reached >= wanted:
                 return min(bound, self._max_s)
         return None
