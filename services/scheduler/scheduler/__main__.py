@@ -15,6 +15,7 @@ from scheduler.app_release import Releases
 from scheduler.app_watch import Watch
 from scheduler.lateness import Lateness
 from scheduler.settings import Settings
+from scheduler.store import SESSION
 
 SERVICE = "scheduler"
 
@@ -23,7 +24,7 @@ async def main(stop: runner.Stop) -> None:
     settings = load(Settings)
     log.configure(SERVICE, settings.log_level)
     await database.migrate(settings.database_url, SERVICE, SERVICE)
-    pool = await database.open_pool(settings.database_url, SERVICE, max_size=8)
+    pool = await database.open_pool(settings.database_url, SERVICE, max_size=8, **SESSION)
     inputs = await health.bind_inputs(pool, settings.kafka_bootstrap, TOPICS)
     await rebuild(settings.database_url, pool, settings.kafka_bootstrap)
     wake_relay, lateness = asyncio.Event(), Lateness()

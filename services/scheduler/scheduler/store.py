@@ -14,6 +14,10 @@ from schemas.events import CampaignEnded, ClockAdvanced, MessageReleased, Recipi
 
 q = load_queries("scheduler")
 
+# What is taken is a few thousand of millions, in the index's order. Without statistics of its own (a table that was just
+# filled) Postgres would rather read and sort all that is held: 260 ms a chunk instead of 7.
+SESSION = {"enable_bitmapscan": "off", "enable_seqscan": "off"}
+
 Group = tuple[str, datetime]  # a campaign, and the time its messages wait for
 
 

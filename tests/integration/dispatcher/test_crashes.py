@@ -4,7 +4,8 @@ import asyncio
 import signal
 from collections import Counter
 
-from tests.integration.dispatcher.world import World, eventually, free_port
+from tests.integration.dispatcher.world import World, eventually
+from tests.integration.process import free_port
 
 CONNECTIONS = 128
 

@@ -14,6 +14,7 @@ from kernel.testing import Record, eventually
 from scheduler.app import TOPICS, Scheduler
 from scheduler.app_release import Releases
 from scheduler.lateness import Lateness
+from scheduler.store import SESSION
 
 from schemas.codec import decode, encode
 from schemas.events import Event, MessageDropped, MessageReleased
@@ -109,7 +110,7 @@ async def _running(releases: Releases) -> AsyncIterator[None]:
 @pytest.fixture
 async def schedulers(database_url: str) -> AsyncIterator[Schedulers]:
     await database.migrate(database_url, "scheduler", "scheduler")
-    pool = await database.open_pool(database_url, "scheduler")
+    pool = await database.open_pool(database_url, "scheduler", **SESSION)
     rows = [(topic, partition) for topic in TOPICS for partition in range(REGISTRY[topic].partitions_local)]
     await pool.executemany("INSERT INTO offsets VALUES ($1, $2, 0)", rows)
     schedulers = Schedulers(pool)
