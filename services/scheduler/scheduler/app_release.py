@@ -7,6 +7,7 @@ import structlog
 from kernel.database import Pool
 from kernel.errors import retriable
 from kernel.outbox import Outbox
+from kernel.steps import reached
 
 from scheduler import store
 from scheduler.lateness import Lateness
@@ -64,8 +65,10 @@ class Releases:
 
     async def _release(self, due: Sequence[Waiting]) -> int:
         ask = self._ask(due, self._chunk)
+        reached("release.ready")
         async with self._pool.acquire() as connection:
             left = await store.release(connection, ask)  # one statement: a process that freezes holds nothing locked
+        reached("release.committed")
         self._went(ask, {some.group: (some.messages, some.last) for some in left})
         for some in left:
             self._lateness.add(some.late.total_seconds(), some.messages)
@@ -77,11 +80,14 @@ class Releases:
         outbox = Outbox()
         async with self._pool.acquire() as connection, connection.transaction():
             taken = await store.take(connection, ask)
+            reached("drop.taken")
             for group, messages in taken.items():
                 drop = drops[group]
                 assert drop is not None
                 outbox.extend(dropped(message, drop) for _, message in messages)
             await outbox.write(connection)
+            reached("drop.written")
+        reached("drop.committed")
         self._went(ask, {group: (len(some), max(seq for seq, _ in some)) for group, some in taken.items()})
         return sum(map(len, taken.values()))
 
