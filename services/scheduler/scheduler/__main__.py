@@ -25,7 +25,7 @@ async def main(stop: runner.Stop) -> None:
     log.configure(SERVICE, settings.log_level)
     steps.watch(SERVICE, settings.steps_dir)
     await database.migrate(settings.database_url, SERVICE, SERVICE)
-    pool = await database.open_pool(settings.database_url, SERVICE, max_size=8, **SESSION)
+    pool = await database.open_pool(settings.database_url, SERVICE, 1, 8, **SESSION)
     inputs = await health.bind_inputs(pool, settings.kafka_bootstrap, TOPICS)
     await rebuild(settings.database_url, pool, settings.kafka_bootstrap)
     wake_relay, lateness = asyncio.Event(), Lateness()
