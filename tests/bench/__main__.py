@@ -6,7 +6,7 @@ import time
 
 import aiohttp
 
-from tests.bench import sealing
+from tests.bench import ending, scheduling, sealing
 from tests.bench.message_life import OURS, Bench, Result, quantile
 from tests.bench.stack import Running, running
 from tests.bench.yardstick import bare_requests_per_s
@@ -19,6 +19,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("--messages", type=int, default=40_000)
     parser.add_argument("--latency-s", type=float, default=15)
+    parser.add_argument("--due", type=int, default=1_000_000, help="messages due at one instant, and held at an END")
+    parser.add_argument("--held", type=int, default=10_000_000, help="messages held while a tick is timed")
+    parser.add_argument("--sends-per-s", type=float, default=2000)
     asked = parser.parse_args()
     bare = bare_requests_per_s()
     print(f"yardstick: {bare:,.0f} bare HTTP requests/s (one client, one server that does nothing)")
@@ -27,6 +30,9 @@ def main() -> None:
         _print_idle(stack)
         result = asyncio.run(_message_life(stack, asked.messages, asked.latency_s, bare))
     _print_sealing(asyncio.run(sealing.measure()), sum(result.cpu_us[name] for name in OURS))
+    print(scheduling.lines(asyncio.run(scheduling.measure(asked.due, asked.held))))
+    with running(SIMULATOR_SENT_CALLBACKS="0") as stack:
+        print(ending.lines(asyncio.run(_ending(stack, asked.due, asked.sends_per_s))))
 
 
 def _print_idle(stack: Running) -> None:
@@ -51,6 +57,11 @@ async def _message_life(stack: Running, messages: int, latency_s: float, bare: f
     print(f"latency at 10 % load ({rate:.0f}/s): SEND to carrier p50 {quantile(ms, 0.5):.0f} ms, "
           f"p99 {quantile(ms, 0.99):.0f} ms")  # fmt: skip
     return result
+
+
+async def _ending(stack: Running, held: int, per_s: float) -> ending.Result:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=600)) as session:
+        return await ending.measure(stack, session, held, per_s)
 
 
 def _print_sealing(cost: sealing.Cost, message_us: float) -> None:

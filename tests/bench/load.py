@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Pressed:
-    """When each press was made (seconds since 1970) and how many were answered 200."""
+    """When each press was made (seconds since 1970), how long its answer took, and how many were answered 200."""
 
     at: dict[str, float] = field(default_factory=dict)
+    took_s: dict[str, float] = field(default_factory=dict)
     answered: int = 0
     refused: list[bytes] = field(default_factory=list)
 
@@ -74,6 +75,7 @@ async def press_all(port: int, presses: Iterable[Press], hands: int, per_s: floa
                 await asyncio.sleep(wait)
             done.at[press.number] = time.time()
             answer = await hand.ask(press.request())
+            done.took_s[press.number] = time.time() - done.at[press.number]
             if answer.startswith(b"HTTP/1.1 200"):
                 done.answered += 1
             else:

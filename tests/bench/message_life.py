@@ -37,11 +37,11 @@ class Bench:
     def __init__(self, stack: Running, session: aiohttp.ClientSession) -> None:
         self._stack, self._session = stack, session
         self._base = f"http://127.0.0.1:{stack.port('INTAKE_PORT')}/api/v1"
-        self._manager = stack.token("bench manager", "manager", "bench")
+        self.manager = stack.token("bench manager", "manager", "bench")
         self._users = [stack.token(f"bench sender {n}", "sender", "bench") for n in range(CAMPAIGNS)]
         self._made = 0
 
-    async def _call(self, method: str, path: str, token: str, **kwargs: Any) -> Any:
+    async def call(self, method: str, path: str, token: str, **kwargs: Any) -> Any:
         headers = {"Authorization": f"Bearer {token}"}
         async with self._session.request(method, self._base + path, headers=headers, **kwargs) as answer:
             assert answer.status < 300, await answer.text()
@@ -56,12 +56,12 @@ class Bench:
         """New campaigns with `count` recipients in all, ready to be SENT; their ids, and the presses to make."""
         campaigns, presses = [], []
         for user in self._users:
-            campaign = await self._call("POST", "/campaigns", self._manager, json={"name": "bench", "text": TEXT})
+            campaign = await self.call("POST", "/campaigns", self.manager, json={"name": "bench", "text": TEXT})
             numbers = self._numbers(count // CAMPAIGNS)
             content = "phone,first_name\n" + "".join(f"{number},Ada\n" for number in numbers)
             cid = campaign["campaign_id"]
-            await self._call("POST", f"/campaigns/{cid}/recipients", self._manager, data=content.encode())
-            await self._call("POST", f"/campaigns/{cid}/sending", user, json={"take_over": True})
+            await self.call("POST", f"/campaigns/{cid}/recipients", self.manager, data=content.encode())
+            await self.call("POST", f"/campaigns/{cid}/sending", user, json={"take_over": True})
             campaigns.append(cid)
             presses.append([Press(cid, recipient_id(cid, number), number, user) for number in numbers])
         for cid in campaigns:
@@ -70,7 +70,7 @@ class Bench:
 
     async def _until(self, campaign_id: str, name: str, value: int) -> None:
         deadline = time.monotonic() + 300
-        while (found := await self._call("GET", f"/campaigns/{campaign_id}/progress", self._manager))[name] != value:
+        while (found := await self.call("GET", f"/campaigns/{campaign_id}/progress", self.manager))[name] != value:
             assert time.monotonic() < deadline, found
             await asyncio.sleep(0.1)
 

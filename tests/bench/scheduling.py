@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import statistics
 import subprocess
 import sys
@@ -29,7 +30,6 @@ from schemas.identity import HANDSENT, uuid5
 from schemas.topics import TOPICS
 
 CHUNK = 5000
-SEALED = "~1." + "x" * 130
 TICKS = 300
 OFF = {"TOKEN_KEY": "a token key for the benchmark, long enough", "PERSON_ID_SECRET": "a secret for the benchmark"}
 
@@ -78,8 +78,6 @@ def _scheduler(home: Path, database_url: str, bootstrap: str) -> Iterator[subpro
 
 
 def _free_port() -> int:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as found:
         port: int = found.getsockname()[1]
         return port
@@ -200,3 +198,18 @@ async def _tick_s(pool: database.Pool, held: int) -> float:
         await store.ready(pool, 1000)
         times.append(time.perf_counter() - began)
     return statistics.median(times)
+
+
+def lines(result: Result) -> str:
+    """What `make bench` prints."""
+    few, many = result.tick_s.items()
+    cpu = ", ".join(f"{name} {us:.1f}" for name, us in result.cpu_us.items())
+    return (
+        f"due at once: {result.messages:,} messages; the first is in `releases` {result.first_s * 1000:.0f} ms after the "
+        f"clock has reached T, all after {result.all_s:.1f} s\n"
+        f"     {result.per_s:,.0f}/s, {result.per_s / result.bare_per_s:.2f} of a bare DELETE of the same rows "
+        f"({result.bare_per_s:,.0f}/s); µs CPU a message: {cpu}\n"
+        f"     held at {result.ingest_per_s:,.0f}/s, making and producing the presses included\n"
+        f"tick: {few[1] * 1000:.2f} ms with {few[0]:,} held, {many[1] * 1000:.2f} ms with {many[0]:,} "
+        f"({many[1] / few[1]:.2f} times)"
+    )

@@ -22,13 +22,13 @@ DROP INDEX held_campaign;
 CREATE INDEX held_in_order ON held (campaign_id, seq);
 
 -- Counted once a statement, whoever writes it. Rows of `waiting` are locked in order and at the end of the statement.
-CREATE FUNCTION count_held() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION count_held() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     INSERT INTO waiting AS w SELECT campaign_id, due_at, count(*) FROM added GROUP BY 1, 2 ORDER BY 1, 2
     ON CONFLICT (campaign_id, due_at) DO UPDATE SET held = w.held + excluded.held;
     RETURN NULL;
 END $$;
-CREATE FUNCTION count_gone() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION count_gone() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     PERFORM FROM waiting WHERE (campaign_id, due_at) IN (SELECT DISTINCT campaign_id, due_at FROM taken)
       ORDER BY campaign_id, due_at FOR UPDATE;
