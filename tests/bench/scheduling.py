@@ -205,8 +205,8 @@ def lines(result: Result) -> str:
     few, many = result.tick_s.items()
     cpu = ", ".join(f"{name} {us:.1f}" for name, us in result.cpu_us.items())
     return (
-        f"due at once: {result.messages:,} messages; the first is in `releases` {result.first_s * 1000:.0f} ms after the "
-        f"clock has reached T, all after {result.all_s:.1f} s\n"
+        f"due at once: {result.messages:,} messages; once the clock has reached T the first is in `releases` after "
+        f"{result.first_s * 1000:.0f} ms, all after {result.all_s:.1f} s\n"
         f"     {result.per_s:,.0f}/s, {result.per_s / result.bare_per_s:.2f} of a bare DELETE of the same rows "
         f"({result.bare_per_s:,.0f}/s); µs CPU a message: {cpu}\n"
         f"     held at {result.ingest_per_s:,.0f}/s, making and producing the presses included\n"
