@@ -1,6 +1,6 @@
 """The scheduler's instances: batches and releases as transactions that may be late. The rule is the real one."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
@@ -38,7 +38,6 @@ def steps(world: World, state: State) -> Iterator[Step]:
         batch = _idle(world, state, index) if instance.batch is None else _committed(world, state, index)
         for what, after in (*batch, *_released(world, state, index)):
             yield f"{name} {what}", after
-    yield from _drops(world, state)
 
 
 def faults(world: World, state: State) -> Iterator[Step]:
@@ -102,11 +101,13 @@ def _begun(world: World, state: State, index: int, moves: dict[int, tuple[int, i
         return
     events = [event for p, (a, b) in moves.items() for event in state.logs[p][a:b]]
     offsets = tuple(moves[p][1] if p in moves else offset for p, offset in enumerate(stored))
-    batch = Batch(tuple((p, b) for p, (_, b) in moves.items()), _effect(world, state, events, offsets))
+    batch = Batch(tuple((p, b) for p, (_, b) in moves.items()), _effect(world, state, moves.keys(), events, offsets))
     yield f"applies {where}, not committed yet", _with(state, index, instance._replace(batch=batch))
 
 
-def _effect(world: World, state: State, events: list[model.Event], offsets: tuple[int, ...]) -> Effect:
+def _effect(
+    world: World, state: State, read: Collection[int], events: list[model.Event], offsets: tuple[int, ...]
+) -> Effect:
     ended = tuple(event for event in events if isinstance(event, Ended))
     clocks = tuple(event for event in events if isinstance(event, Clock))
     known = _merged(state.schedule.ended, ended)
@@ -117,7 +118,8 @@ def _effect(world: World, state: State, events: list[model.Event], offsets: tupl
             held.append(message)
         else:
             outcomes.append((message.recipient, word))
-    watermark = _covered(world, {*state.schedule.clocks, *clocks}, offsets) if ended or clocks else NEVER
+    looks = clocks or any(partition < world.scenario.processed for partition in read)
+    watermark = _covered(world, {*state.schedule.clocks, *clocks}, offsets) if looks else NEVER
     return Effect(ended, tuple(held), clocks, tuple(outcomes), watermark)
 
 
@@ -135,8 +137,6 @@ def _committed(world: World, state: State, index: int) -> Iterator[Step]:
     instance, schedule = state.instances[index], state.schedule
     batch = instance.batch
     assert batch is not None
-    if _locked(state) & {*batch.effect.held}:
-        return  # the repeated row waits for the release that is taking the first one out
     moves = dict(batch.moves)
     offsets = tuple(moves.get(partition, offset) for partition, offset in enumerate(schedule.offsets))
     if not world.has(Safeguard.ONE_BATCH) and not batch.moved:
@@ -172,50 +172,43 @@ def _told(effect: Effect) -> str:
 
 
 def _released(world: World, state: State, index: int) -> Iterator[Step]:
-    """A release: what is due by the watermark, then the ENDs, then both rows and outcomes."""
+    """One statement says what may leave, by campaign; later ones let it go. Nothing is locked in between."""
     instance, schedule = state.instances[index], state.schedule
     release = instance.release
-    if release is None and not world.has(Safeguard.ENDS_LAST):
-        if schedule.held:
-            early = instance._replace(release=model.Release("early", ends=schedule.ended))
-            yield "reads the ENDs", _with(state, index, early)
-    elif release is None or release.stage == "early":
-        due = tuple(sorted(schedule.held - _locked(state))) if schedule.watermark >= T else ()
-        if due:
-            ends = release.ends if release else ()
-            taken = instance._replace(release=model.Release("due", due, ends))
-            yield f"reads the watermark {shown(schedule.watermark)} and takes what is due", _with(state, index, taken)
-    else:
-        yield _goes(world, state, index, release)
+    if release is not None and release.decisions:
+        yield _leaves(world, state, index, release)
+    elif release is None and schedule.held and not world.has(Safeguard.ENDS_LAST):
+        early = instance._replace(release=model.Release(ends=schedule.ended))
+        yield "reads the ENDs", _with(state, index, early)
+    elif ready := _ready(world, state, release.ends if release else schedule.ended):
+        told = ", ".join(f"campaign {campaign} {word}" for campaign, word in ready)
+        after = _with(state, index, instance._replace(release=model.Release(ready)))
+        yield f"reads the watermark {shown(schedule.watermark)} and the ENDs: {told}", after
 
 
-def _goes(world: World, state: State, index: int, release: model.Release) -> Step:
-    """Reading the ENDs and committing are one step: what others do in between may as well come after it."""
-    instance, schedule = state.instances[index], state.schedule
-    ends = release.ends or schedule.ended
-    if release.stage == "due":
-        schedule = schedule._replace(held=schedule.held - {*release.rows})
-        if not world.has(Safeguard.ONE_RELEASE):
-            gone = instance._replace(release=release._replace(stage="gone", ends=ends))
-            return "deletes what is due from held", _with(state._replace(schedule=schedule), index, gone)
-    went = {(message.recipient, verdict(*_facts(world, message, ends), arriving=False)) for message in release.rows}
-    after = _with(state, index, instance._replace(release=None))
-    told = ", ".join(f"recipient {recipient} {word}" for recipient, word in sorted(went))
-    return f"commits: {told}", after._replace(schedule=schedule._replace(outcomes=schedule.outcomes | went))
+def _ready(world: World, state: State, ends: tuple[int, ...]) -> tuple[tuple[int, str], ...]:
+    """What is due by the watermark, and what can never be due because its campaign ended before."""
+    decisions = set()
+    for message in state.schedule.held:
+        word = verdict(*_facts(world, message, ends), arriving=False)
+        if word == "dropped" or state.schedule.watermark >= T:
+            decisions.add((world.scenario.recipients[message.recipient], word))
+    return tuple(sorted(decisions))
 
 
-def _drops(world: World, state: State) -> Iterator[Step]:
-    """The drop loop, the same whoever runs it, and one step: an END that is known stays known."""
-    schedule = state.schedule
-    early = {c for c, ended in enumerate(schedule.ended) if NEVER < ended < T and world.scenario.scheduled[c]}
-    if early and schedule.watermark < T:
-        rows = {m for m in schedule.held - _locked(state) if world.scenario.recipients[m.recipient] in early}
-        if rows:
-            outcomes = schedule.outcomes | {
-                (m.recipient, verdict(*_facts(world, m, schedule.ended), arriving=False)) for m in rows
-            }
-            dropped = schedule._replace(held=schedule.held - rows, outcomes=outcomes)
-            yield "an instance drops what is held for an ended campaign", state._replace(schedule=dropped)
+def _leaves(world: World, state: State, index: int, release: model.Release) -> Step:
+    """The rows of a campaign leave held for the outbox, in one transaction."""
+    instance, schedule, (campaign, word) = state.instances[index], state.schedule, release.decisions[0]
+    rows = release.gone or {m for m in schedule.held if world.scenario.recipients[m.recipient] == campaign}
+    schedule = schedule._replace(held=schedule.held - rows)
+    if not world.has(Safeguard.ONE_RELEASE) and rows and not release.gone:
+        gone = instance._replace(release=release._replace(gone=frozenset(rows)))
+        return f"deletes what it holds for campaign {campaign}", _with(state._replace(schedule=schedule), index, gone)
+    rest = release._replace(decisions=release.decisions[1:], gone=frozenset())
+    after = _with(state, index, instance._replace(release=rest if rest.decisions else None))
+    outcomes = schedule.outcomes | {(message.recipient, word) for message in rows}
+    told = ", ".join(f"recipient {message.recipient} {word}" for message in sorted(rows)) or "nothing is left"
+    return f"commits: {told}", after._replace(schedule=schedule._replace(outcomes=outcomes))
 
 
 @cache
@@ -240,10 +233,6 @@ def _merged(known: tuple[int, ...], ended: tuple[Ended, ...]) -> tuple[int, ...]
         if known[end.campaign] == NEVER:
             known = put(known, end.campaign, end.at)
     return known
-
-
-def _locked(state: State) -> set[Sent]:
-    return {row for instance in state.instances if instance.release for row in instance.release.rows}
 
 
 def _positions(state: State, owned: frozenset[int]) -> tuple[int | None, ...]:

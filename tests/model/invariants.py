@@ -30,7 +30,7 @@ def wrong(world: World, state: State) -> str | None:
             return f"G4: recipient {recipient} is dropped though there is no END before T"
         if early and at >= T:
             return f"SEND {recipient} was answered at or after T, END after it before T"
-        if (recipient, "released") in outcomes and scheduled and at < T and state.intake.clock < T:
+        if (recipient, "released") in outcomes and scheduled and at < T and state.schedule.watermark < T:
             return f"recipient {recipient} is texted before T"
         if at == NEVER and ({(recipient, "released"), (recipient, "dropped")} & outcomes):
             return f"recipient {recipient} was never SENT, and there is an outcome"

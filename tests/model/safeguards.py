@@ -18,7 +18,7 @@ class Safeguard(StrEnum):
     COMPARE_AND_SET = "input offsets move by compare-and-set"
     ONE_BATCH = "a batch's effect and its offsets are one transaction"
     ONE_RELEASE = "a row leaves held in the transaction that writes the outbox"
-    ENDS_LAST = "a release reads the ENDs in a statement after the watermark"
+    ENDS_LAST = "a release reads the ENDs with the watermark or after it, never before"
     ACKED = "the relay deletes a row only once it is acknowledged"
     REACHED = "END is after the first SEND at or after T (reached)"
     CLOCK_FORWARD = "the clock's readings never go back"

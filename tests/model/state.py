@@ -93,11 +93,12 @@ class Batch(NamedTuple):
 
 
 class Release(NamedTuple):
-    """An open release: `due` rows are locked, ENDs not read; `ends` were read too early; `gone` rows have left held."""
+    """A release under way: what was decided and is still to do, by campaign. `ends` were read too early, `gone` rows
+    have left held without a trace: neither is so with the safeguards."""
 
-    stage: str
-    rows: tuple[Sent, ...] = ()
+    decisions: tuple[tuple[int, str], ...] = ()
     ends: tuple[int, ...] = ()
+    gone: frozenset[Sent] = frozenset()
 
 
 class Instance(NamedTuple):
