@@ -79,6 +79,9 @@ class Intake:
         ended_at: datetime = row["ended_at"]
         return ended_at
 
+    async def preview(self, campaign: Campaign) -> dict[str, Any]:
+        return await store.pressed(self.pool, campaign.account_id, campaign.campaign_id)
+
     async def opened(self, person_id: str, what: str, sealed: str) -> str | None:
         """What a sealed text says."""
         return unseal((await self.vault.keys([person_id])).get(person_id), what, sealed)
