@@ -177,6 +177,25 @@ class Watcher:
             await self._consumer.stop()
 
 
+async def newest(bootstrap: str, position: Position, count: int) -> list[bytes]:
+    """The values of the last records of a partition, at most `count`, oldest first; none when it holds none."""
+    partition = TopicPartition(*position)
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    await consumer.start()
+    try:  # first and end before it fetches: a consumer that does answers behind its long poll
+        first: int = (await consumer.beginning_offsets([partition]))[partition]
+        end: int = (await consumer.end_offsets([partition]))[partition]
+        consumer.assign([partition])
+        consumer.seek(partition, max(first, end - count))
+        values: list[bytes] = []
+        while await consumer.position(partition) < end:
+            found = await consumer.getmany(partition, timeout_ms=1000)
+            values += [record.value for record in found.get(partition, [])]
+        return values[-count:]
+    finally:
+        await consumer.stop()
+
+
 def producer(bootstrap: str, client_id: str) -> AIOKafkaProducer:
     """Idempotent, acks=all: what it acknowledged is in the log once and in order. Must be started by the caller."""
     return AIOKafkaProducer(

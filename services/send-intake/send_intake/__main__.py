@@ -10,14 +10,15 @@ from kernel.settings import load
 from kernel.vault import open_vault
 from kernel.web import ahead_of
 
+from send_intake import store_clock
 from send_intake.api import build_api, hot_routes
 from send_intake.api_cookie import CookieDoor
 from send_intake.app_access import Access
 from send_intake.app_passwords import Passwords
 from send_intake.gateway_oidc import OidcIssuer
 from send_intake.settings import Settings
-from send_intake.store_clock import CAMPAIGNS, Clock
-from send_intake.store_presses import Presses
+from send_intake.store_clock import CAMPAIGNS, CLOCK, Clock
+from send_intake.store_presses import CONNECTIONS, Presses
 from send_intake.store_tries import Tries
 
 SERVICE = "send-intake"
@@ -30,11 +31,13 @@ async def main(stop: runner.Stop) -> None:
     steps.watch(SERVICE, settings.steps_dir)
     await database.migrate(settings.database_url, SCHEMA, SCHEMA)
     pool = await database.open_pool(settings.database_url, SCHEMA, max_size=16)
+    # Of their own: whoever fills the other one, with ENDs that wait or lists that are long, holds no SEND up.
+    pool_of_presses = await database.open_pool(settings.database_url, SCHEMA, max_size=CONNECTIONS)
     vault = await open_vault(settings.vault_url, SCHEMA, settings.vault_keys)
-    _, partitions = await kafka.when_there(settings.kafka_bootstrap, [CAMPAIGNS])
+    _, partitions = await kafka.when_there(settings.kafka_bootstrap, [CAMPAIGNS, CLOCK])
     wake_relay = asyncio.Event()
     watcher = kafka.Watcher(settings.kafka_bootstrap)
-    clock = Clock(watcher, partitions[CAMPAIGNS], settings.clock_interval_ms)
+    clock = Clock(settings.kafka_bootstrap, watcher, partitions[CAMPAIGNS], settings.clock_interval_ms)
     relay = Relay(
         settings.database_url,
         SCHEMA,
@@ -43,8 +46,8 @@ async def main(stop: runner.Stop) -> None:
         on_round=clock.tick,
         poll_s=settings.clock_interval_ms / 1000,
     )
-    presses = Presses(pool, vault, wake_relay)
-    probes = health.Health(pool, health.Inputs(()), settings.kafka_bootstrap, also=lambda: _figures(relay))
+    presses = Presses(pool_of_presses, vault, wake_relay)
+    probes = health.Health(pool, health.Inputs(()), settings.kafka_bootstrap, also=lambda: _figures(pool, relay))
     access = _access(pool, settings, wake_relay)
     api = build_api(pool, vault, settings, presses, access, wake_relay, probes.ready, probes.status)
     await runner.together(
@@ -60,6 +63,7 @@ async def main(stop: runner.Stop) -> None:
     await probes.close()
     await watcher.stop()
     await vault.close()
+    await pool_of_presses.close()
     await pool.close()
 
 
@@ -75,8 +79,8 @@ def _access(pool: database.Pool, settings: Settings, wake_relay: asyncio.Event) 
     )
 
 
-async def _figures(relay: Relay) -> dict[str, Any]:
-    return {"relay_leads": relay.leading}
+async def _figures(pool: database.Pool, relay: Relay) -> dict[str, Any]:
+    return {"relay_leads": relay.leading, **await store_clock.state(pool)}
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from uuid import uuid4
 from fastapi import APIRouter, Request, Response
 from kernel.database import Row
 from kernel.tokens import Role
-from kernel.web import EVERYBODY, Guarded, Problem, is_uuid, json_response, needs, user_of
+from kernel.web import EVERYBODY, Guarded, Problem, is_uuid, json_response, needs, problem_response, user_of
 from pydantic import BaseModel, ConfigDict, Field
 
 from send_intake import store, store_sealed
@@ -30,7 +30,9 @@ below = APIRouter(route_class=OfCampaign, tags=["campaigns"])
 
 
 class CampaignAsked(BaseModel):
-    """A campaign to create. `scheduled_for` is RFC 3339 with an offset; `sender` defaults to the account's number."""
+    """A campaign to create. `scheduled_for` is RFC 3339 with an offset, and may name the time zone behind it, against
+    which the offset is then checked: `2026-11-01T01:30:00-04:00[America/New_York]`. `sender` defaults to the account's
+    number."""
 
     name: str
     text: str
@@ -124,7 +126,11 @@ async def end(request: Request, campaign_id: str, asked: EndAsked) -> Response:
     row = request.state.campaign
     if asked.confirm != "END":
         raise Problem(422, "confirm_required", "To end the campaign, confirm with exactly END.")
-    await store.end_campaign(state.pool, store.unopened(row), user_of(request).user_id)
+    try:
+        await store.end_campaign(state.pool, store.unopened(row), user_of(request).user_id)
+    except store.ClockUnconfirmed:
+        detail = "The database was restored, and the time is not certain yet. Nothing was ended. Try again."
+        return problem_response(Problem(503, "clock_unconfirmed", detail), {"Retry-After": "2"})
     state.wake_relay.set()
     row = await campaign_row(request, campaign_id)
     return json_response(

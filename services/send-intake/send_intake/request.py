@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from kernel.phone import PhoneProblem, normalise
 
+from send_intake.scheduled_time import BadTime, read_time
 from send_intake.template import TemplateProblem, parse
 
 MAX_NAME = 200
@@ -33,26 +34,9 @@ def read_campaign(
     if isinstance(template, TemplateProblem):
         return Refusal(template.reason, template.reason.words)
     time = None if scheduled_for is None else read_time(scheduled_for, now)
-    if isinstance(time, Refusal):
-        return time
+    if isinstance(time, BadTime):
+        return Refusal(*time)
     number = None if sender is None else normalise(sender, region)
     if isinstance(number, PhoneProblem):
         return Refusal("bad_sender", f"The sender number is not one: {number.words}")
     return NewCampaign(name, text, time, number)
-
-
-def read_time(text: str, now: datetime) -> datetime | Refusal:
-    """An RFC 3339 time with its offset, in the future."""
-    try:
-        time = datetime.fromisoformat(text.strip().upper())
-    except ValueError:
-        return Refusal("bad_time", "The time is not one: write it like 2030-01-31T09:30:00-05:00.")
-    if time.utcoffset() is None:
-        return Refusal("time_without_offset", "The time has no offset: write it like 2030-01-31T09:30:00-05:00.")
-    try:
-        time = time.astimezone(now.tzinfo)
-    except OverflowError:
-        return Refusal("bad_time", "The time is too far away.")
-    if time <= now:
-        return Refusal("time_in_past", "The time has passed already.")
-    return time

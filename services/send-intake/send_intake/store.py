@@ -1,9 +1,11 @@
 """Campaigns and their lists in Postgres."""
 
+import asyncio
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
+from time import monotonic
 from typing import Any
 
 import orjson
@@ -16,9 +18,16 @@ from send_intake.template import Template, parse
 
 q = load_queries("send_intake")
 
+CONFIRMED_WITHIN_S = 2.0  # a leader is elected and has ticked by then, unless Kafka is away
+CONFIRMED_POLL_S = 0.05
+
 
 class Ended(Exception):
     """The campaign takes no more recipients."""
+
+
+class ClockUnconfirmed(Exception):
+    """The database is not the one the clock was last confirmed in: its time may lie behind what was published."""
 
 
 class ForeignSender(Exception):
@@ -85,17 +94,42 @@ async def create_campaign(
 
 
 async def end_campaign(pool: Pool, campaign: Campaign, user_id: str) -> None:
-    """Ends it if it is not ended. Lock order: the campaign, then the clock."""
+    """Ends it if it is not ended. Raises ClockUnconfirmed.
+
+    Lock order: the campaign, its senders' rows, then the clock, for as short as can be: the next tick waits for it.
+    """
+    await _until_it_may_end(pool, campaign)
     async with acting_for(pool, campaign.account_id) as connection, connection.transaction():
         await connection.execute(q.lock_campaign, campaign.campaign_id)
+        await connection.execute(q.free_everyone, campaign.campaign_id)
         await connection.execute(q.lock_clock_shared)
         ended_at = await connection.fetchval(q.end_campaign, campaign.campaign_id, user_id)
         if ended_at is None:
+            if await connection.fetchval(q.ended_at, campaign.campaign_id) is None:
+                raise ClockUnconfirmed
             return
-        await connection.execute(q.free_everyone, campaign.campaign_id)
         outbox = Outbox()
         outbox.add(ended_event(campaign, user_id, ended_at))
         await outbox.write(connection)
+
+
+async def _until_it_may_end(pool: Pool, campaign: Campaign) -> None:
+    """Waits for the relay's leader after a restore, and for a while after a start of the server.
+
+    Kafka may be away, and with it the leader: people must be able to END, and a server that merely started again has
+    lost nothing.
+    """
+    deadline = monotonic() + CONFIRMED_WITHIN_S
+    while True:
+        async with acting_for(pool, campaign.account_id) as connection:
+            row = await connection.fetchrow(q.may_end, campaign.campaign_id)
+        if row is None or row["ended"] or (row["confirmed"] and row["since_start"]):
+            return
+        if monotonic() > deadline:
+            if row["confirmed"]:
+                return
+            raise ClockUnconfirmed
+        await asyncio.sleep(CONFIRMED_POLL_S)
 
 
 async def add_recipients(pool: Pool, campaign: Campaign, user_id: str, found: Collection[NewRecipient]) -> int:
@@ -104,7 +138,7 @@ async def add_recipients(pool: Pool, campaign: Campaign, user_id: str, found: Co
     In id order, so that two imports never wait for each other in a ring.
     """
     async with acting_for(pool, campaign.account_id) as connection, connection.transaction():
-        await connection.execute(q.lock_campaigns_shared, [campaign.campaign_id])
+        await connection.execute(q.lock_campaign_shared, campaign.campaign_id)
         places = 1 + max((recipient.position for recipient in found), default=-1)
         first = await connection.fetchval(q.take_positions, campaign.campaign_id, places)
         if first is None:

@@ -1,4 +1,8 @@
-"""Presses of SEND, gathered for at most a few milliseconds into one transaction: one commit serves many hands."""
+"""Presses of SEND, gathered for at most a few milliseconds into one transaction: one commit serves many hands.
+
+No batch waits for a campaign's lock, or the END of one campaign would hold up everybody's presses. Those of a campaign
+that is being ended are set aside, queue for its lock behind the END, and come back.
+"""
 
 import asyncio
 from collections.abc import Mapping
@@ -9,7 +13,7 @@ from kernel.errors import retriable
 from kernel.outbox import Outbox
 from kernel.vault import Vault
 
-from send_intake.admission import Press, Processed, Refused, Sealed, Standing, processed_event, refuse
+from send_intake.admission import Campaign, Press, Processed, Refused, Sealed, Standing, processed_event, refuse
 from send_intake.store import q
 from send_intake.store_sealed import to_press
 
@@ -18,6 +22,8 @@ Answer = Processed | Refused
 GATHER_S = 0.004
 MAX_BATCH = 500
 FLUSHERS = 2  # while one commits, the other gathers
+QUEUERS = 4  # campaigns being ended whose locks are queued for at the same time
+CONNECTIONS = FLUSHERS + QUEUERS
 TRIES = 5
 
 
@@ -33,6 +39,8 @@ class Presses:
     def __init__(self, pool: Pool, vault: Vault, wake_relay: asyncio.Event) -> None:
         self._pool, self._vault, self._wake_relay = pool, vault, wake_relay
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
+        self._aside: dict[str, list[_Waiting]] = {}  # by campaign; whoever is here is in no batch
+        self._queuers = asyncio.Semaphore(QUEUERS)
 
     async def press(self, press: Press) -> Answer:
         """The answer, committed. Raises what Postgres raised when it could not be asked: the press may be repeated."""
@@ -46,30 +54,58 @@ class Presses:
 
     async def run(self) -> None:
         """Gathers and commits for ever."""
-        await asyncio.gather(*(self._flush_for_ever() for _ in range(FLUSHERS)))
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(FLUSHERS):
+                tasks.create_task(self._flush_for_ever(tasks))
 
-    async def _flush_for_ever(self) -> None:
+    async def _flush_for_ever(self, tasks: asyncio.TaskGroup) -> None:
         while True:
             batch = [await self._queue.get()]
             if self._queue.qsize():  # a lone press does not wait for company
                 await asyncio.sleep(GATHER_S)
             while len(batch) < MAX_BATCH and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
-            await self._answer(batch)
+            being_ended = await self._answer([waiting for waiting in batch if not self._joins_those_aside(waiting)])
+            for waiting in being_ended:
+                if not self._joins_those_aside(waiting):
+                    self._aside[waiting.press.campaign.campaign_id] = [waiting]
+                    tasks.create_task(self._queue_behind_the_end(waiting.press.campaign))
 
-    async def _answer(self, batch: list[_Waiting]) -> None:
+    def _joins_those_aside(self, waiting: _Waiting) -> bool:
+        aside = self._aside.get(waiting.press.campaign.campaign_id)
+        if aside is not None:
+            aside.append(waiting)
+        return aside is not None
+
+    async def _queue_behind_the_end(self, campaign: Campaign) -> None:
+        failed: Exception | None = None
+        try:
+            async with self._queuers, acting_for(self._pool, campaign.account_id) as connection:
+                await connection.execute(q.lock_campaign_shared, campaign.campaign_id)
+        except Exception as error:
+            failed = error
+        for waiting in self._aside.pop(campaign.campaign_id):
+            if failed is None:
+                self._queue.put_nowait(waiting)
+            else:
+                _fail(waiting, failed)
+
+    async def _answer(self, batch: list[_Waiting]) -> list[_Waiting]:
+        """Answers those it can; returns those whose campaign is being ended."""
+        if not batch:
+            return []
         try:
             answers = await self._committed([waiting.press for waiting in batch])
         except Exception as error:
             for waiting in batch:
-                if not waiting.answer.done():
-                    waiting.answer.set_exception(error)
-            return
+                _fail(waiting, error)
+            return []
         for waiting, answer in zip(batch, answers, strict=True):
-            if not waiting.answer.done():
+            if answer is not None and not waiting.answer.done():
                 waiting.answer.set_result(answer)
+        return [waiting for waiting, answer in zip(batch, answers, strict=True) if answer is None]
 
-    async def _committed(self, presses: list[Press]) -> list[Answer]:
+    async def _committed(self, presses: list[Press]) -> list[Answer | None]:
         accounts = {press.campaign.account_id for press in presses}
         for attempt in range(TRIES):
             try:
@@ -87,13 +123,29 @@ class Presses:
         raise AssertionError("unreachable")
 
 
-async def commit(connection: Connection, presses: list[Press], pressable: Mapping[str, Sealed | None]) -> list[Answer]:
-    """Processes the presses in the caller's transaction; the answers in their order.
+def _fail(waiting: _Waiting, error: Exception) -> None:
+    if not waiting.answer.done():
+        waiting.answer.set_exception(error)
+
+
+async def commit(
+    connection: Connection, presses: list[Press], pressable: Mapping[str, Sealed | None]
+) -> list[Answer | None]:
+    """Processes the presses in the caller's transaction; the answers in their order, None where an END is in the way.
 
     `pressable` has every recipient that could be pressed a moment ago; one that is not in it came later, or never.
     """
+    campaigns = await connection.fetch(q.try_campaigns_shared, list({press.campaign.campaign_id for press in presses}))
+    held = {row["id"] for row in campaigns}
+    answers = iter(await _answers(connection, [p for p in presses if p.campaign.campaign_id in held], pressable))
+    return [next(answers) if press.campaign.campaign_id in held else None for press in presses]
+
+
+async def _answers(
+    connection: Connection, presses: list[Press], pressable: Mapping[str, Sealed | None]
+) -> list[Answer]:
+    """Of presses whose campaigns are locked."""
     sealed = {recipient_id: found for recipient_id, found in pressable.items() if found is not None}
-    await connection.execute(q.lock_campaigns_shared, sorted({press.campaign.campaign_id for press in presses}))
     processed: dict[str, Processed] = {}
     remaining = [press for press in presses if press.recipient_id in sealed]
     while remaining:

@@ -31,8 +31,8 @@ class SendingAnother(Exception):
 async def start(pool: Pool, account_id: str, campaign_id: str, user_id: str, take_over: bool) -> Any:
     """The user sends this campaign from now on; since when. Raises Ended, SendingAnother."""
     async with acting_for(pool, account_id) as connection, connection.transaction():
-        await connection.execute(q.lock_campaigns_shared, [campaign_id])
-        if await connection.fetchval("SELECT ended_at FROM campaigns WHERE campaign_id = $1", campaign_id) is not None:
+        await connection.execute(q.lock_campaign_shared, campaign_id)
+        if await connection.fetchval(q.ended_at, campaign_id) is not None:
             raise Ended(campaign_id)
         since = await connection.fetchval(q.start_sending, user_id, campaign_id, take_over, account_id)
         if since is None:

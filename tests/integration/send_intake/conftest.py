@@ -25,6 +25,7 @@ from send_intake.store_presses import Answer, Presses
 from schemas.codec import decode
 from schemas.events import Event
 from schemas.identity import person_id, recipient_id
+from tests.integration.send_intake.host import EPOCH
 
 SECRET = "a person id secret for tests"
 TOKEN_ID = "5e8a1c1e-8f0c-4c55-9d0e-2a5e0b7a4e11"
@@ -70,6 +71,17 @@ class Intake:
         rid = recipient_id(campaign.campaign_id, number(n))
         return await self.presses.press(Press(rid, campaign, Hand(user.user_id, TOKEN_ID, "a browser")))
 
+    async def end(self, campaign: Campaign) -> datetime:
+        """ENDs it and answers when it ended."""
+        await store.end_campaign(self.pool, campaign, "a manager")
+        row = await store.campaign_row(self.pool, campaign.account_id, campaign.campaign_id)
+        assert row is not None
+        ended_at: datetime = row["ended_at"]
+        return ended_at
+
+    async def preview(self, campaign: Campaign) -> dict[str, Any]:
+        return await store.pressed(self.pool, campaign.account_id, campaign.campaign_id)
+
     async def opened(self, person_id: str, what: str, sealed: str) -> str | None:
         """What a sealed text says."""
         return unseal((await self.vault.keys([person_id])).get(person_id), what, sealed)
@@ -103,12 +115,19 @@ class Intake:
         return [event for event in found if isinstance(event, kind)]
 
 
+async def tick(pool: Pool, published: datetime = EPOCH) -> datetime:
+    """A reading of the clock, as the leader takes it."""
+    at: datetime = await pool.fetchval(store.q.tick, published)
+    return at
+
+
 @pytest.fixture
 async def intake(database_url: str) -> AsyncIterator[Intake]:
     await database.migrate(database_url, "send_intake", "send_intake")
     pool = await database.open_pool(database_url, "send_intake", max_size=16)
     vault = await open_vault(database_url, "send_intake", [VAULT_KEY])
     presses = Presses(pool, vault, asyncio.Event())
+    await tick(pool)  # as the relay's first leader does: without it no END has a time
     running = asyncio.create_task(presses.run())
     yield Intake(pool, vault, presses, database_url)
     running.cancel()

@@ -1,52 +1,58 @@
-"""The one clock on a real Postgres: it never goes back, and no END is behind what it has said."""
+"""The one clock on a real Postgres: it never goes back, whatever host or restore do, and no END is behind it."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from send_intake import store
-from send_intake.store import q
+import asyncpg
+import pytest
+from kernel.database import acting_for
+from send_intake import store, store_clock
+from send_intake.admission import Processed
 
 from schemas.events import CampaignEnded
-from tests.integration.send_intake.conftest import Intake
+from tests.integration.send_intake.conftest import Intake, tick
+from tests.integration.send_intake.host import Host
 
-AHEAD = datetime.now(UTC) + timedelta(hours=1)
-
-
-async def tick(intake: Intake) -> datetime:
-    async with intake.pool.acquire() as connection, connection.transaction():
-        await connection.execute(q.lock_clock)
-        at: datetime = await connection.fetchval(q.tick)
-        return at
+NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
+US, HOUR = timedelta(microseconds=1), timedelta(hours=1)
 
 
-async def test_readings_grow_though_the_host_s_clock_was_ahead(intake: Intake) -> None:
-    await intake.pool.execute("UPDATE clock SET at = $1", AHEAD)
-    readings = [await tick(intake) for _ in range(5)]
-    assert readings == sorted(set(readings))
-    assert readings[0] > AHEAD
+@pytest.fixture
+async def host(intake: Intake) -> Host:
+    """Noon, and the clock has said so."""
+    await intake.pool.execute("UPDATE clock SET at = 'epoch'")  # the real time was read once
+    host = await Host.of(intake.pool, NOON)
+    assert await tick(intake.pool) == NOON
+    return host
 
 
-async def test_presses_and_ends_are_never_behind_the_published_clock(intake: Intake) -> None:
+async def test_readings_grow_though_the_host_s_clock_stands_or_goes_back(intake: Intake, host: Host) -> None:
+    assert await tick(intake.pool) == NOON + US
+    await host.set(NOON - HOUR)
+    assert [await tick(intake.pool) for _ in range(3)] == [NOON + n * US for n in (2, 3, 4)]
+    await host.set(NOON + HOUR)
+    assert await tick(intake.pool) == NOON + HOUR
+
+
+async def test_presses_and_ends_are_never_behind_the_published_clock(intake: Intake, host: Host) -> None:
     ada = await intake.user("Ada")
     campaign = await intake.campaign(1, None, ada)
-    await intake.pool.execute("UPDATE clock SET at = $1", AHEAD)
+    await host.set(NOON - HOUR)
     answer = await intake.press(campaign, 0, ada)
-    await store.end_campaign(intake.pool, campaign, "a manager")
-    [ended] = await intake.events(CampaignEnded)
-    assert answer.processed_at > AHEAD  # type: ignore[union-attr]
-    assert ended.ended_at > AHEAD  # type: ignore[union-attr]
+    assert isinstance(answer, Processed) and answer.processed_at == NOON + US
+    assert await intake.end(campaign) == NOON + US
 
 
-async def test_an_end_after_a_send_at_or_after_t_is_never_before_t(intake: Intake) -> None:
-    ada = await intake.user("Ada")
-    scheduled_for = datetime.now(UTC) + timedelta(minutes=30)
-    campaign = await intake.campaign(1, scheduled_for, ada)
-    await intake.pool.execute("UPDATE clock SET at = $1", AHEAD)
-    answer = await intake.press(campaign, 0, ada)
-    await intake.pool.execute("UPDATE clock SET at = 'epoch'")  # as if the host's clock had gone back
-    await store.end_campaign(intake.pool, campaign, "a manager")
-    [ended] = await intake.events(CampaignEnded)
-    assert scheduled_for < answer.processed_at < ended.ended_at  # type: ignore[union-attr]
+async def test_a_reading_is_above_what_was_published_also_when_postgres_has_forgotten_it(
+    intake: Intake, host: Host
+) -> None:
+    assert await tick(intake.pool, NOON + HOUR) == NOON + HOUR + US
+
+
+async def test_status_tells_how_far_the_clock_is_ahead_of_the_host(intake: Intake, host: Host) -> None:
+    assert await store_clock.state(intake.pool) == {"clock_ahead_s": 0, "clock_confirmed": True}
+    await host.set(NOON - HOUR)
+    assert await store_clock.state(intake.pool) == {"clock_ahead_s": 3600, "clock_confirmed": True}
 
 
 async def test_whatever_ended_by_a_reading_was_committed_before_it(intake: Intake) -> None:
@@ -57,7 +63,7 @@ async def test_whatever_ended_by_a_reading_was_committed_before_it(intake: Intak
 
     async def read() -> None:
         while not done.is_set():
-            at = await tick(intake)
+            at = await tick(intake.pool)
             rows = await intake.pool.fetch("SELECT ended_at FROM campaigns WHERE ended_at <= $1", at)
             readings.append((at, {row["ended_at"] for row in rows}))
 
@@ -69,3 +75,90 @@ async def test_whatever_ended_by_a_reading_was_committed_before_it(intake: Intak
     assert len(every) > 1 and len(readings) > 1
     for at, seen in readings:
         assert {ended_at for ended_at in every if ended_at <= at} == seen
+
+
+# --- after a restore -------------------------------------------------------------------------------------
+
+RESTORED = {  # what a row that was confirmed elsewhere, or at another time, differs in
+    "rows loaded from a dump": "UPDATE clock SET at = at",
+    "another server": "UPDATE clock SET incarnation = regexp_replace(incarnation, '^[0-9]+', '1')",
+    "another timeline": "UPDATE clock SET incarnation = regexp_replace(incarnation, '/0000000.', '/0000000A')",
+    "another database": "UPDATE clock SET incarnation = regexp_replace(incarnation, '/[0-9]+/', '/1/')",
+    "a new installation": "UPDATE clock SET incarnation = NULL, started = NULL",
+}
+
+
+async def _as_restored(intake: Intake, statement: str) -> None:
+    """The row as it would be, its xmin right where a restore would bring the old one along."""
+    async with intake.pool.acquire() as connection, connection.transaction():
+        await connection.execute(statement)
+        if "SET at" not in statement:
+            await connection.execute(
+                "UPDATE clock SET incarnation = regexp_replace(incarnation, '[0-9]+$', pg_current_xact_id()::text)"
+            )
+
+
+@pytest.mark.parametrize("statement", RESTORED.values(), ids=list(RESTORED))
+async def test_after_a_restore_no_end_is_taken_before_the_clock_is_confirmed(
+    intake: Intake, statement: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await intake.user("Ada")
+    campaign, before = await intake.campaign(2, None, ada), await intake.campaign(0)
+    first = await intake.end(before)
+    await _as_restored(intake, statement)
+    monkeypatch.setattr(store, "CONFIRMED_WITHIN_S", 0.1)
+    with pytest.raises(store.ClockUnconfirmed):
+        await intake.end(campaign)
+    assert (await store_clock.state(intake.pool))["clock_confirmed"] is False
+    assert isinstance(await intake.press(campaign, 0, ada), Processed), "SEND waits for nothing"
+    assert await intake.end(before) == first, "a repeat needs no time"
+    await tick(intake.pool)
+    await intake.end(campaign)
+
+
+async def test_an_end_that_waits_goes_on_once_the_clock_is_confirmed(intake: Intake) -> None:
+    campaign = await intake.campaign(0)
+    await intake.pool.execute("UPDATE clock SET at = at")
+    ending = asyncio.create_task(intake.end(campaign))
+    published = datetime.now(UTC) + HOUR
+    at = await tick(intake.pool, published)
+    assert await ending > at > published
+
+
+async def test_an_end_is_not_taken_when_the_restore_comes_between_its_two_looks(
+    intake: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def at_once(*_: object) -> None:
+        """As if the restore came right after it."""
+
+    campaign = await intake.campaign(0)
+    await intake.pool.execute("UPDATE clock SET at = at")
+    monkeypatch.setattr(store, "_until_it_may_end", at_once)
+    with pytest.raises(store.ClockUnconfirmed):
+        await intake.end(campaign)
+    assert await intake.events(CampaignEnded) == []
+
+
+async def test_a_server_that_only_started_again_is_waited_for_but_not_insisted_on(
+    intake: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what a volume put back to an older snapshot looks like: while the leader lives, it confirms first."""
+    campaign, other = await intake.campaign(0), await intake.campaign(0)
+    await _as_restored(intake, "UPDATE clock SET started = started - interval '1 hour'")
+    ending = asyncio.create_task(intake.end(other))
+    published = datetime.now(UTC) + HOUR
+    at = await tick(intake.pool, published)
+    assert await ending > at > published
+    await _as_restored(intake, "UPDATE clock SET started = started - interval '1 hour'")
+    monkeypatch.setattr(store, "CONFIRMED_WITHIN_S", 0.1)
+    assert await intake.end(campaign) > published
+
+
+async def test_the_role_that_acts_for_people_may_ask_and_may_not_set_the_clock(intake: Intake) -> None:
+    campaign = await intake.campaign(0)
+    async with acting_for(intake.pool, campaign.account_id) as connection:
+        row = await connection.fetchrow(store.q.may_end, campaign.campaign_id)
+        assert dict(row or {}) == {"ended": False, "confirmed": True, "since_start": True}
+        for statement in ("UPDATE clock SET at = 'epoch'", "SELECT tick('epoch')"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(statement)

@@ -1,31 +1,46 @@
--- name: lock_campaigns_shared
--- SEND and import hold the campaign shared: each is wholly before or wholly after its END. Ids come sorted.
-SELECT pg_advisory_xact_lock_shared(hashtextextended(id, 1)) FROM unnest($1::text[]) id;
+-- name: lock_campaign_shared
+-- SEND and import hold the campaign shared: each is wholly before or wholly after its END.
+SELECT pg_advisory_xact_lock_shared(hashtextextended($1::text, 1));
+
+-- name: try_campaigns_shared
+-- The same for many campaigns, without waiting: those that nobody is ending, or waits to end.
+SELECT id FROM unnest($1::text[]) id WHERE pg_try_advisory_xact_lock_shared(hashtextextended(id, 1));
 
 -- name: lock_campaign
 -- END holds the campaign exclusively.
 SELECT pg_advisory_xact_lock(hashtextextended($1::text, 1));
 
 -- name: lock_clock_shared
--- END holds the clock shared while it reads its time and commits.
-SELECT pg_advisory_xact_lock_shared(hashtextextended('handsent.clock', 2));
-
--- name: lock_clock
--- The clock is read while no END is between its reading and its commit.
-SELECT pg_advisory_xact_lock(hashtextextended('handsent.clock', 2));
+-- END holds the clock shared while it reads its time and commits. One that freezes meanwhile is ended after 2 s, for the
+-- clock waits for it, and behind the clock every other END.
+SELECT pg_advisory_xact_lock_shared(hashtextextended('handsent.clock', 2)),
+       set_config('idle_in_transaction_session_timeout', '2s', true);
 
 -- name: tick
--- The next reading; never back, never the same.
-UPDATE clock SET at = greatest(clock_timestamp(), at + interval '1 microsecond') RETURNING at;
+-- The next reading, above what was published. Locks the clock: no END is between its reading and its commit.
+SELECT at, ahead_s FROM tick($1);
+
+-- name: clock_state
+-- How far the clock is ahead of the host's, and whether ENDs may go by it.
+SELECT extract(epoch FROM at - host_time())::float8 AS ahead_s,
+       coalesce(incarnation = incarnation(xmin), false) AS confirmed FROM clock;
+
+-- name: may_end
+-- Whether an END of the campaign needs no confirmation of the clock any more: it has ended, or the clock was confirmed
+-- since the server started, or at least in this incarnation.
+SELECT c.ended_at IS NOT NULL AS ended, coalesce(k.incarnation = incarnation(k.xmin), false) AS confirmed,
+       coalesce(k.started = pg_postmaster_start_time(), false) AS since_start
+  FROM campaigns c, clock k WHERE c.campaign_id = $1;
 
 -- name: now
 -- The time, not before the published clock.
-SELECT greatest(clock_timestamp(), at + interval '1 microsecond') FROM clock;
+SELECT greatest(host_time(), at + interval '1 microsecond') FROM clock;
 
 -- name: send
 -- The presses of a batch, each once. Rows are locked in id order, or two batches with the same ids would deadlock.
 WITH t AS MATERIALIZED (
-    SELECT greatest(clock_timestamp(), at + interval '1 microsecond') AS now FROM clock
+    -- Needs no confirmed clock: whoever is SENT too early is only held, and what is held is judged by ENDs alone.
+    SELECT greatest(host_time(), at + interval '1 microsecond') AS now FROM clock
 ), i AS (
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) i(recipient_id, campaign_id, user_id)
 ), l AS MATERIALIZED (
@@ -75,13 +90,18 @@ SELECT id, account_id, $3 FROM unnest($1::uuid[], $2::uuid[]) n(id, account_id) 
 ON CONFLICT DO NOTHING;
 
 -- name: end_campaign
--- The END, once.
-UPDATE campaigns
-   SET ended_at = greatest(clock_timestamp(), (SELECT at FROM clock) + interval '1 microsecond',
-                           (SELECT at FROM reached WHERE campaign_id = $1) + interval '1 microsecond'),
+-- The END, once, by a clock that is above all that was published.
+UPDATE campaigns c
+   SET ended_at = greatest(host_time(), k.at + interval '1 microsecond',
+                           (SELECT r.at FROM reached r WHERE r.campaign_id = $1) + interval '1 microsecond'),
        ended_by = $2
- WHERE campaign_id = $1 AND ended_at IS NULL
-RETURNING ended_at;
+  FROM clock k
+ WHERE c.campaign_id = $1 AND c.ended_at IS NULL AND k.incarnation = incarnation(k.xmin)
+RETURNING c.ended_at;
+
+-- name: ended_at
+-- When a campaign ended, if it has.
+SELECT ended_at FROM campaigns WHERE campaign_id = $1;
 
 -- name: free_everyone
 -- END frees its senders.
@@ -188,7 +208,7 @@ SELECT f.recipient_id::text, f.position, f.person_id::text, f.number, f.columns,
 -- name: pressed
 -- How many of a campaign's recipients were SENT, and how many of them wait for T.
 SELECT n.unprocessed, c.recipients - n.unprocessed AS processed,
-       CASE WHEN c.ended_at IS NULL AND c.scheduled_for > greatest(clock_timestamp(), k.at)
+       CASE WHEN c.ended_at IS NULL AND c.scheduled_for > greatest(host_time(), k.at)
             THEN c.recipients - n.unprocessed ELSE 0 END AS waiting_for_t
   FROM campaigns c, clock k,
        LATERAL (SELECT count(*) AS unprocessed FROM recipients r
