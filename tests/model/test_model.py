@@ -1,5 +1,7 @@
 """The protocol holds in every interleaving of the scenarios, and none of its safeguards is there for nothing."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.model.__main__ import WALKS, main, told
@@ -7,6 +9,8 @@ from tests.model.explore import circle, explore, walk
 from tests.model.safeguards import NEEDED, SPARE, Safeguard
 from tests.model.scenarios import ALL, KILLED, LARGE, MISSED_IN, RELAYS
 from tests.model.state import Scenario, World
+
+SERVICES = Path(__file__).parents[2] / "services"
 
 
 @pytest.mark.parametrize("scenario", ALL, ids=lambda scenario: scenario.name)
@@ -21,6 +25,11 @@ def test_without_a_safeguard_something_goes_wrong(safeguard: Safeguard) -> None:
     explored = explore(World(MISSED_IN[safeguard], frozenset({safeguard})))
     assert explored.violation is not None
     assert all(explored.interleaving)
+
+
+def test_the_cards_say_what_each_safeguard_answers() -> None:
+    cards = "".join((SERVICES / unit / "README.md").read_text() for unit in ("send-intake", "scheduler"))
+    assert [safeguard for safeguard in NEEDED if f"`{safeguard.spelled}`" not in cards] == []
 
 
 @pytest.mark.parametrize("safeguard", SPARE, ids=lambda safeguard: safeguard.spelled)
