@@ -22,7 +22,16 @@ TIMEOUTS = {
 def session_settings(schema: str, **overrides: str) -> dict[str, str]:
     """The settings of a service's session: acts as the role, and in the schema, of the service's name."""
     # jit compiles for longer than our statements run; plans of the hot statements are kept generic.
-    return {"role": schema, "search_path": schema, "jit": "off", "timezone": "UTC", **TIMEOUTS, **overrides}
+    # Read committed, whatever the server's default: what is read after a lock must be read as of then.
+    return {
+        "role": schema,
+        "search_path": schema,
+        "jit": "off",
+        "timezone": "UTC",
+        "default_transaction_isolation": "read committed",
+        **TIMEOUTS,
+        **overrides,
+    }
 
 
 async def connect(url: str, schema: str, **overrides: str) -> asyncpg.Connection:

@@ -7,17 +7,20 @@ leadership (frozen, cut off, its session ended by Postgres) can no longer delete
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from typing import NamedTuple
 
 import asyncpg
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata
 
 from kernel import kafka
 from kernel.database import connect
 from kernel.errors import retriable
+from kernel.offsets import Position
 from kernel.outbox import unpack
 from kernel.partitioner import partitions_of
 from kernel.steps import reached
@@ -40,6 +43,12 @@ SELECT seq, topic, events FROM (
 SESSION_PING_S = 1.0
 LINGER_S = 0.025  # busy: rounds begin so far apart and carry more; idle: the first event does not wait
 
+# What leaves the outbox is in the log up to there, by the broker's own word for what it took.
+DELETE = """
+WITH gone AS (DELETE FROM outbox WHERE seq = ANY($1))
+INSERT INTO produced AS p SELECT * FROM unnest($2::text[], $3::int[], $4::bigint[]) ORDER BY 1, 2
+ON CONFLICT (topic, partition) DO UPDATE SET next_offset = greatest(p.next_offset, excluded.next_offset)"""
+
 KeyValue = tuple[bytes | None, bytes]
 Acknowledgement = asyncio.Future[RecordMetadata]
 OnLead = Callable[["Leader"], Awaitable[None]]
@@ -56,11 +65,13 @@ class Relay:
         wake: asyncio.Event,
         on_round: OnLead | None = None,
         poll_s: float = POLL_S,
+        followed: Collection[str] = (),
     ) -> None:
         """`wake` is set by whoever has committed rows. `on_round` is called after each round with the leader, at least
-        every `poll_s` (send-intake's clock ticks in it)."""
+        every `poll_s` (send-intake's clock ticks in it). Of the topics `followed`, `produced` says how far they are."""
         self._database_url, self._schema, self._bootstrap = database_url, schema, bootstrap
         self._wake, self._on_round, self._poll_s = wake, on_round, poll_s
+        self._followed = frozenset(followed)
         self._channel = f"handsent_outbox_{schema}"
         self.leading = False
 
@@ -87,7 +98,7 @@ class Relay:
                 await connection.add_listener(self._channel, lambda *_: self._wake.set())
                 self.leading = True
                 log.info("relay_leads")
-                await self._lead(Leader(connection, producer))
+                await self._lead(Leader(connection, producer, self._followed))
             finally:
                 await producer.stop()
         finally:
@@ -124,8 +135,10 @@ class Relay:
 class Leader:
     """The elected relay's hands: the session that holds the lock, and the producer."""
 
-    def __init__(self, connection: asyncpg.Connection, producer: AIOKafkaProducer) -> None:
-        self.connection, self.producer = connection, producer
+    def __init__(
+        self, connection: asyncpg.Connection, producer: AIOKafkaProducer, followed: frozenset[str] = frozenset()
+    ) -> None:
+        self.connection, self.producer, self._followed = connection, producer, followed
 
     async def move(self, topic: str | None = None) -> int:
         """Produces the oldest rows (of one topic), awaits every acknowledgement, deletes them; returns how many."""
@@ -135,26 +148,44 @@ class Leader:
             records: dict[str, list[KeyValue]] = defaultdict(list)
             for row in rows:
                 records[row["topic"]].extend(unpack(row["events"]))
-            acknowledgements = await self._append_all(records)
+            sent = await self._append_all(records)
             reached("relay.appended")
-            await self._acknowledged(acknowledgements)
+            await self._acknowledged(sent)
             reached("relay.produced")
-            await self.connection.execute("DELETE FROM outbox WHERE seq = ANY($1)", [row["seq"] for row in rows])
+            await self._delete([row["seq"] for row in rows], self._reach(sent))
             reached("relay.deleted")
         return len(rows)
+
+    async def _delete(self, rows: list[int], reach: dict[Position, int]) -> None:
+        if not reach:
+            await self.connection.execute("DELETE FROM outbox WHERE seq = ANY($1)", rows)
+            return
+        topics, partitions = zip(*reach, strict=True)
+        await self.connection.execute(DELETE, rows, topics, partitions, list(reach.values()))
+
+    def _reach(self, sent: Iterable["_Sent"]) -> dict[Position, int]:
+        """How far the partitions of the topics followed are now, as the acknowledgements say."""
+        reach: dict[Position, int] = {}
+        for batch in sent:
+            taken = batch.acknowledgement.result()
+            if taken.topic in self._followed and taken.offset >= 0:  # a repeat the broker knew is told without a place
+                position = taken.topic, taken.partition
+                reach[position] = max(reach.get(position, 0), taken.offset + batch.records)
+        return reach
 
     async def produce(self, records: dict[str, list[KeyValue]]) -> None:
         """Appends (key, value) records, in order within a key; returns once all are acknowledged."""
         await self._acknowledged(await self._append_all(records))
 
-    async def _append_all(self, records: dict[str, list[KeyValue]]) -> list[Acknowledgement]:
-        acknowledgements: list[Acknowledgement] = []
+    async def _append_all(self, records: dict[str, list[KeyValue]]) -> list["_Sent"]:
+        sent: list[_Sent] = []
         for topic, pairs in records.items():
-            acknowledgements += await self._append(topic, pairs)
-        return acknowledgements
+            sent += await self._append(topic, pairs)
+        return sent
 
-    async def _acknowledged(self, acknowledgements: list[Acknowledgement]) -> None:
+    async def _acknowledged(self, sent: list["_Sent"]) -> None:
         # While Kafka is away we are not frozen: the session that holds the lock must not fall silent.
+        acknowledgements = [batch.acknowledgement for batch in sent]
         waiting = set(acknowledgements)
         while waiting:
             _, waiting = await asyncio.wait(waiting, timeout=SESSION_PING_S)
@@ -162,22 +193,33 @@ class Leader:
                 await self.connection.execute("SELECT 1")
         await asyncio.gather(*acknowledgements)
 
-    async def _append(self, topic: str, pairs: list[KeyValue]) -> list["Acknowledgement"]:
+    async def _append(self, topic: str, pairs: list[KeyValue]) -> list["_Sent"]:
         partitions = len(await self.producer.partitions_for(topic))
         by_partition: dict[int, list[KeyValue]] = defaultdict(list)
         for partition, pair in zip(partitions_of([key for key, _ in pairs], partitions), pairs, strict=True):
             by_partition[partition].append(pair)
-        sent: list[Acknowledgement] = []
+        sent: list[_Sent] = []
         for partition, part in by_partition.items():
             batch = self.producer.create_batch()
             for key, value in part:
                 headers = _headers(topic, key, value)
                 if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
-                    sent.append(await self.producer.send_batch(batch, topic, partition=partition))
+                    sent.append(await self._send(batch, topic, partition))
                     batch = self.producer.create_batch()
                     batch.append(key=key, value=value, timestamp=None, headers=headers)
-            sent.append(await self.producer.send_batch(batch, topic, partition=partition))
+            sent.append(await self._send(batch, topic, partition))
         return sent
+
+    async def _send(self, batch: BatchBuilder, topic: str, partition: int) -> "_Sent":
+        records = batch.record_count()
+        return _Sent(await self.producer.send_batch(batch, topic, partition=partition), records)
+
+
+class _Sent(NamedTuple):
+    """A batch on its way; the acknowledgement says where its first record is."""
+
+    acknowledgement: Acknowledgement
+    records: int
 
 
 def _headers(topic: str, key: bytes | None, value: bytes) -> list[tuple[str, bytes]]:

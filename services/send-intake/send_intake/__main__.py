@@ -45,6 +45,7 @@ async def main(stop: runner.Stop) -> None:
         wake_relay,
         on_round=clock.tick,
         poll_s=settings.clock_interval_ms / 1000,
+        followed=[CAMPAIGNS],
     )
     presses = Presses(pool_of_presses, vault, wake_relay)
     probes = health.Health(pool, health.Inputs(()), settings.kafka_bootstrap, also=lambda: _figures(pool, relay))

@@ -58,11 +58,19 @@ class Clock:
         while await leader.move(CAMPAIGNS):
             pass
         reached("clock.moved")
-        ends = await self._watcher.ends(self._positions)
+        event = _advanced(at, await self._ends(leader))
         reached("clock.ends")
-        event = _advanced(at, {str(partition): ends[topic, partition] for topic, partition in self._positions})
         await leader.produce({CLOCK: [(None, encode(event))]})
         reached("clock.produced")
+
+    async def _ends(self, leader: Leader) -> dict[str, int]:
+        """Of each partition of `campaigns` the end, or what was acknowledged if that is further: a broker that has not
+        heard yet of its successor answers with an end of its own, which need not cover what the other one took."""
+        ends = await self._watcher.ends(self._positions)
+        for row in await leader.connection.fetch(q.produced, CAMPAIGNS):
+            position = CAMPAIGNS, row["partition"]
+            ends[position] = max(ends.get(position, 0), row["next_offset"])
+        return {str(partition): end for (_, partition), end in ends.items()}
 
     async def _learn(self) -> None:
         """What was published is in the topic, also when Postgres was put back to an older state or has lost it all."""

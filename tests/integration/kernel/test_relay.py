@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import asyncpg
 import pytest
@@ -221,15 +222,15 @@ async def test_a_deposed_leader_deletes_nothing(pool: Pool, database_url: str, k
     await kafka_producer.start()
     deposed = Leader(connection, kafka_producer)
     await put(pool, processed(1))
-    produce = deposed.produce
+    acknowledged = deposed._acknowledged
 
-    async def while_the_session_ends(records: object) -> None:
-        await produce(records)  # type: ignore[arg-type]
+    async def while_the_session_ends(acknowledgements: list[Any]) -> None:
+        await acknowledged(acknowledgements)
         operator = await asyncpg.connect(database_url)
         await operator.execute("SELECT pg_terminate_backend($1)", connection.get_server_pid())
         await operator.close()
 
-    deposed.produce = while_the_session_ends  # type: ignore[method-assign, assignment]
+    deposed._acknowledged = while_the_session_ends  # type: ignore[method-assign]
     with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, ConnectionError)):
         await deposed.move()
     assert await in_outbox(pool) == 1, "the next leader finds it"
@@ -321,3 +322,23 @@ async def test_a_relay_that_does_not_lead_wakes_the_one_that_does(pool: Pool, da
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_what_left_is_in_the_log_up_to_where_the_broker_said(pool: Pool, database_url: str, kafka: str) -> None:
+    """Kept with the deletion: whoever asks a broker that has not heard of its successor knows better."""
+    log = Log(kafka, "processed")
+    before = await log.ends()
+    async with running(database_url, kafka, followed=["processed"]):
+        await put(pool, created())
+        await put(pool, *(processed(n) for n in range(100)))
+        await all_gone(pool)
+    rows = await pool.fetch("SELECT * FROM produced")
+    found = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+    after = await log.ends()
+    assert found == {position: end for position, end in after.items() if end > before[position]}
+    await pool.execute("UPDATE produced SET next_offset = next_offset + 1000")
+    async with running(database_url, kafka, followed=["processed"]):
+        await put(pool, *(processed(n) for n in range(100)))
+        await all_gone(pool)
+    rows = await pool.fetch("SELECT * FROM produced")
+    assert {(row["topic"], row["partition"]): row["next_offset"] - 1000 for row in rows} == found, "it never goes back"

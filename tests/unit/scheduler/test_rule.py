@@ -40,7 +40,7 @@ def test_what_is_not_scheduled_is_never_dropped(end: End | None) -> None:
 
 @given(ends)
 def test_a_send_at_or_after_t_waits_for_nothing(end: End | None) -> None:
-    """If the END lay before T, send-intake would have given the SEND no time after it: the drop is what the log says."""
+    """Were its END before T, send-intake would have given the SEND no time at all: the drop is what the log says."""
     decision = admit(processed(1, at=T, scheduled_for=T), end)
     assert isinstance(decision, Release | Drop)
 

@@ -22,6 +22,14 @@ CREATE TABLE IF NOT EXISTS outbox (
 );
 ALTER TABLE outbox ALTER COLUMN events SET STORAGE EXTERNAL;
 
+-- How far our own events are in the log, as the broker has acknowledged them: only of topics whose ends we publish.
+CREATE TABLE IF NOT EXISTS produced (
+    topic       text   NOT NULL,
+    partition   int    NOT NULL,
+    next_offset bigint NOT NULL,
+    PRIMARY KEY (topic, partition)
+) WITH (fillfactor = 50);
+
 -- Partitions that stand still, and at which event.
 CREATE TABLE IF NOT EXISTS stopped (
     topic        text        NOT NULL,
@@ -78,6 +86,7 @@ END $$;
 COMMENT ON TABLE offsets    IS 'no wall: counts events, of all accounts together';
 COMMENT ON TABLE topic_ids  IS 'no wall: names of topics';
 COMMENT ON TABLE outbox     IS 'no wall: encoded batches of many accounts; the API adds to it and cannot read it';
+COMMENT ON TABLE produced   IS 'no wall: counts events, of all accounts together';
 COMMENT ON TABLE stopped    IS 'no wall: for operators, out of the API''s reach';
 COMMENT ON TABLE set_aside  IS 'no wall: for operators, out of the API''s reach';
 COMMENT ON TABLE migrations IS 'no wall: names of files';

@@ -16,6 +16,10 @@ SELECT pg_advisory_xact_lock(hashtextextended($1::text, 1));
 SELECT pg_advisory_xact_lock_shared(hashtextextended('handsent.clock', 2)),
        set_config('idle_in_transaction_session_timeout', '2s', true);
 
+-- name: produced
+-- How far our own events of a topic are in the log, by the broker's word.
+SELECT partition, next_offset FROM produced WHERE topic = $1;
+
 -- name: tick
 -- The next reading, above what was published. Locks the clock: no END is between its reading and its commit.
 SELECT at, ahead_s FROM tick($1);
