@@ -2,7 +2,7 @@
 
 import asyncio
 
-from kernel import database, health, log, runner
+from kernel import database, health, log, runner, steps
 from kernel.batch import BatchLoop
 from kernel.faust_app import build_app
 from kernel.relay import Relay
@@ -27,6 +27,7 @@ SERVICE = store.SCHEMA
 async def main(stop: runner.Stop) -> None:
     settings = load(Settings)
     log.configure(SERVICE, settings.log_level)
+    steps.watch(SERVICE, settings.steps_dir)
     await database.migrate(settings.database_url, SERVICE, SERVICE)
     pool = await store.open_pool(settings.database_url)
     vault = await open_vault(settings.vault_url, SERVICE, settings.vault_keys)

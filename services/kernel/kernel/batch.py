@@ -15,6 +15,7 @@ from kernel.errors import InvariantBroken, retriable
 from kernel.offsets import Move, Position
 from kernel.outbox import Outbox
 from kernel.received import Received
+from kernel.steps import reached
 from schemas.codec import UndecodableEvent, decode
 
 log = structlog.get_logger()
@@ -173,15 +174,19 @@ class BatchLoop:
                     await transaction.rollback()
                     log.warning("offsets_moved_elsewhere", partitions=[part.move[:2] for part in parts])
                     return False
+                reached("batch.moved")
                 events = [event for part in parts for event in part.events]
                 if events:
                     await self._handler(connection, events, outbox)
+                reached("batch.handled")
                 wrote = bool(outbox)
                 await outbox.write(connection)
+                reached("batch.written")
             except BaseException:
                 await _rollback(transaction)
                 raise
             await transaction.commit()
+        reached("batch.committed")
         if wrote:
             self._wake.set()
         self._after_commit()

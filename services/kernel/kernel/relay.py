@@ -20,6 +20,7 @@ from kernel.database import connect
 from kernel.errors import retriable
 from kernel.outbox import unpack
 from kernel.partitioner import partitions_of
+from kernel.steps import reached
 from schemas.codec import event_id_of, event_type_of
 from schemas.topics import TOPICS
 
@@ -130,19 +131,27 @@ class Leader:
         """Produces the oldest rows (of one topic), awaits every acknowledgement, deletes them; returns how many."""
         rows = await self.connection.fetch(OLDEST, ROWS_PER_ROUND, topic)
         if rows:
+            reached("relay.read")
             records: dict[str, list[KeyValue]] = defaultdict(list)
             for row in rows:
                 records[row["topic"]].extend(unpack(row["events"]))
-            await self.produce(records)
+            acknowledgements = await self._append_all(records)
+            reached("relay.appended")
+            await self._acknowledged(acknowledgements)
+            reached("relay.produced")
             await self.connection.execute("DELETE FROM outbox WHERE seq = ANY($1)", [row["seq"] for row in rows])
+            reached("relay.deleted")
         return len(rows)
 
     async def produce(self, records: dict[str, list[KeyValue]]) -> None:
         """Appends (key, value) records, in order within a key; returns once all are acknowledged."""
+        await self._acknowledged(await self._append_all(records))
+
+    async def _append_all(self, records: dict[str, list[KeyValue]]) -> list[Acknowledgement]:
         acknowledgements: list[Acknowledgement] = []
         for topic, pairs in records.items():
             acknowledgements += await self._append(topic, pairs)
-        await self._acknowledged(acknowledgements)
+        return acknowledgements
 
     async def _acknowledged(self, acknowledgements: list[Acknowledgement]) -> None:
         # While Kafka is away we are not frozen: the session that holds the lock must not fall silent.

@@ -34,6 +34,7 @@ class ServiceSettings(BaseSettings):
     person_id_secret: str = Field(min_length=16, repr=False)
     default_region: str = Field("US", pattern=r"^[A-Z]{2}$")
     log_level: str = Field("info", pattern=r"^(debug|info|warning|error)$")
+    steps_dir: str = ""
 
     @field_validator("default_region")
     @classmethod

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from kernel import database, health, log, runner
+from kernel import database, health, log, runner, steps
 from kernel.consumer import consume
 from kernel.revocations import Revocations
 from kernel.settings import load
@@ -20,6 +20,7 @@ SERVICE = "projections"
 async def main(stop: runner.Stop) -> None:
     settings = load(Settings)
     log.configure(SERVICE, settings.log_level)
+    steps.watch(SERVICE, settings.steps_dir)
     await database.migrate(settings.database_url, SERVICE, SERVICE)
     pool = await database.open_pool(settings.database_url, SERVICE, max_size=12)
     vault = await open_vault(settings.vault_url, SERVICE, settings.vault_keys)

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from kernel import database, health, log, runner
+from kernel import database, health, log, runner, steps
 from kernel.batch import BatchLoop
 from kernel.faust_app import build_app
 from kernel.relay import Relay
@@ -19,6 +19,7 @@ SERVICE = "scheduler"
 async def main(stop: runner.Stop) -> None:
     settings = load(Settings)
     log.configure(SERVICE, settings.log_level)
+    steps.watch(SERVICE, settings.steps_dir)
     await database.migrate(settings.database_url, SERVICE, SERVICE)
     pool = await database.open_pool(settings.database_url, SERVICE, max_size=8)
     inputs = await health.bind_inputs(pool, settings.kafka_bootstrap, TOPICS)

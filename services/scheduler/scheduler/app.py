@@ -8,6 +8,7 @@ from kernel.database import Connection, Pool
 from kernel.errors import retriable
 from kernel.outbox import Outbox
 from kernel.received import Received
+from kernel.steps import reached
 
 from scheduler import store
 from scheduler.release import Hold, admit, as_event, decide
@@ -72,23 +73,28 @@ class Scheduler:
                 await asyncio.sleep(0.5)
 
     async def _release_chunk(self) -> int:
-        return await self._chunk_of(lambda c: store.take_due(c, self._chunk))
+        return await self._chunk_of("release", lambda c: store.take_due(c, self._chunk))
 
     async def _drop_chunk(self) -> int:
         campaigns = await store.ended_early(self._pool)
-        return await self._chunk_of(lambda c: store.take_dropped(c, self._chunk, campaigns)) if campaigns else 0
+        if not campaigns:
+            return 0
+        return await self._chunk_of("drop", lambda c: store.take_dropped(c, self._chunk, campaigns))
 
-    async def _chunk_of(self, take: Callable[[Connection], Awaitable[list[RecipientProcessed]]]) -> int:
+    async def _chunk_of(self, what: str, take: Callable[[Connection], Awaitable[list[RecipientProcessed]]]) -> int:
         """One transaction: a chunk leaves `held`, and what became of it enters the outbox."""
         async with self._pool.acquire() as connection, connection.transaction():
             messages = await take(connection)
             if not messages:
                 return 0
+            reached(f"{what}.taken")
             # In a statement of its own, after the watermark was read: it sees every END the watermark covers.
             ends = await store.ends_of(connection, (m.campaign_id for m in messages))
             outbox = Outbox()
             outbox.extend(as_event(m, decide(m, ends.get(m.campaign_id))) for m in messages)
             await outbox.write(connection)
+            reached(f"{what}.written")
+        reached(f"{what}.committed")
         self._wake_relay.set()
         return len(messages)
 

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from kernel import database, health, kafka, log, runner
+from kernel import database, health, kafka, log, runner, steps
 from kernel.relay import Relay
 from kernel.revocations import Revocations
 from kernel.settings import load
@@ -27,6 +27,7 @@ SCHEMA = "send_intake"
 async def main(stop: runner.Stop) -> None:
     settings = load(Settings)
     log.configure(SERVICE, settings.log_level)
+    steps.watch(SERVICE, settings.steps_dir)
     await database.migrate(settings.database_url, SCHEMA, SCHEMA)
     pool = await database.open_pool(settings.database_url, SCHEMA, max_size=16)
     vault = await open_vault(settings.vault_url, SCHEMA, settings.vault_keys)

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from kernel.kafka import Watcher
 from kernel.relay import Leader
+from kernel.steps import reached
 
 from schemas.codec import encode
 from schemas.events import ClockAdvanced
@@ -32,11 +33,15 @@ class Clock:
             return
         self._last = time.monotonic()
         at = await _read(leader)
+        reached("clock.read")
         while await leader.move(CAMPAIGNS):
             pass
+        reached("clock.moved")
         ends = await self._watcher.ends(self._positions)
+        reached("clock.ends")
         event = _advanced(at, {str(partition): ends[topic, partition] for topic, partition in self._positions})
         await leader.produce({"clock": [(None, encode(event))]})
+        reached("clock.produced")
 
 
 async def _read(leader: Leader) -> datetime:

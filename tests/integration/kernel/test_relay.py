@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import asyncpg
 import pytest
@@ -221,15 +222,15 @@ async def test_a_deposed_leader_deletes_nothing(pool: Pool, database_url: str, k
     await kafka_producer.start()
     deposed = Leader(connection, kafka_producer)
     await put(pool, processed(1))
-    produce = deposed.produce
+    acknowledged = deposed._acknowledged
 
-    async def while_the_session_ends(records: object) -> None:
-        await produce(records)  # type: ignore[arg-type]
+    async def while_the_session_ends(acknowledgements: list[Any]) -> None:
+        await acknowledged(acknowledgements)
         operator = await asyncpg.connect(database_url)
         await operator.execute("SELECT pg_terminate_backend($1)", connection.get_server_pid())
         await operator.close()
 
-    deposed.produce = while_the_session_ends  # type: ignore[method-assign, assignment]
+    deposed._acknowledged = while_the_session_ends  # type: ignore[method-assign]
     with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, ConnectionError)):
         await deposed.move()
     assert await in_outbox(pool) == 1, "the next leader finds it"
