@@ -17,7 +17,7 @@ q = load_queries("projections", "replay.sql")
 
 LIVE = "projections"
 # The kernel's, in every service's schema; all others are read models.
-OF_KERNEL = {"offsets", "topic_ids", "outbox", "stopped", "set_aside", "migrations"}
+OF_KERNEL = {"offsets", "topic_ids", "outbox", "produced", "stopped", "set_aside", "migrations"}
 LONG_S = 3600.0  # for statements over whole tables
 SHOWN = 20
 
