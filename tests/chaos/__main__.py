@@ -1,4 +1,5 @@
-"""`python -m tests.chaos --seed N --rounds N`: blows against a stack of its own, until something is wrong."""
+"""`python -m tests.chaos [rounds|races|across|steps …] --seed N`: blows against stacks of its own, until something is
+wrong. With no mode named it plays all four."""
 
 import argparse
 import asyncio
@@ -7,25 +8,71 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import aiohttp
 
-from tests.chaos import blows, processes
-from tests.chaos.blows import SETTINGS
+from tests.chaos import across, blows, processes, races, rounds, steps
+from tests.chaos.armed import Armed
 from tests.chaos.patience import PatientStory
-from tests.chaos.rounds import generator, play
+from tests.chaos.rounds import Told, generator
 from tests.e2e.running import Running
+
+
+class Play:
+    """One mode on one stack; each part of it is a story of its own."""
+
+    def __init__(self, asked: argparse.Namespace, running: Running, armed: Armed, http: aiohttp.ClientSession) -> None:
+        self.asked, self.running, self.armed, self.http = asked, running, armed, http
+        self._tokens: dict[str, str] = {}
+
+    def story(self) -> PatientStory:
+        return PatientStory(self.running, "chaos", self._tokens, self.http)
+
+    async def rounds(self) -> AsyncIterator[Told]:
+        """The main job under one blow after the other."""
+        for number, blow in enumerate(blows.order(random.Random(self.asked.seed), self.asked.rounds), 1):
+            if self.asked.only in (None, number):
+                yield await rounds.play(self.story(), blow, generator(self.asked.seed, number))
+
+    async def races(self) -> AsyncIterator[Told]:
+        """ENDs within 50 ms of T."""
+        yield await races.play(self.story(), self.asked.seed, races.Size(campaigns=self.asked.campaigns))
+
+    async def across(self) -> AsyncIterator[Told]:
+        """Something is away when it is time."""
+        for number, scene in enumerate(across.SCENES, 1):
+            if self.asked.only in (None, number):
+                yield await across.play(self.story(), self.armed, scene, generator(self.asked.seed, number))
+
+    async def steps(self) -> AsyncIterator[Told]:
+        """kill -9 at each named step."""
+        yield await steps.play(self.story(), self.armed, self.asked.seed, steps.Size(kills=self.asked.kills))
+
+
+MODES: dict[str, Callable[[Play], AsyncIterator[Told]]] = {
+    "rounds": Play.rounds,
+    "races": Play.races,
+    "across": Play.across,
+    "steps": Play.steps,
+}
 
 
 def main() -> int:
     asked = _arguments()
+    return 0 if all(_play(mode, asked) for mode in asked.modes or MODES) else 1
+
+
+def _play(mode: str, asked: argparse.Namespace) -> bool:
+    """Whether all was as it must be."""
     folder = Path(tempfile.mkdtemp(prefix="handsent chaos "))
-    running = Running(folder / "home", **SETTINGS)
+    armed = Armed(folder / "steps")
+    running = Running(folder / "home", **blows.SETTINGS, **armed.setting)
     began = time.monotonic()
     try:
-        say(f"seed {asked.seed}, {asked.rounds} rounds; the stack is ready in {running.start():.1f} s")
-        failed = asyncio.run(_rounds(running, asked))
+        say(f"{mode}, seed {asked.seed}; the stack is ready in {running.start():.1f} s")
+        failed = asyncio.run(_until_wrong(mode, asked, running, armed))
         if not failed and (code := running.stop()):
             failed = [f"the stack ended with exit code {code}"]
     finally:
@@ -33,33 +80,32 @@ def main() -> int:
     for problem in failed:
         say(f"WRONG: {problem}")
     if failed:
-        say(f"play it again with --seed {asked.seed}; the home is kept in {running.home}")
-        return 1
+        say(f"play it again with {mode} --seed {asked.seed}; the home is kept in {running.home}")
+        return False
     shutil.rmtree(folder)
-    say(f"{asked.rounds} rounds in {time.monotonic() - began:.0f} s: nobody texted twice, nobody lost")
-    return 0
+    say(f"{mode} in {time.monotonic() - began:.0f} s: nobody texted twice, nobody lost, nobody after an END before T")
+    return True
 
 
-async def _rounds(running: Running, asked: argparse.Namespace) -> list[str]:
-    tokens: dict[str, str] = {}
-    order = blows.order(random.Random(asked.seed), asked.rounds)
-    for number, blow in enumerate(order, 1):
-        if asked.only and number != asked.only:
-            continue
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
-            story = PatientStory(running, "chaos", tokens, http)
-            told = await play(story, blow, generator(asked.seed, number))
-        say(f"round {number}: {told.line}")
-        if told.problems:
-            return [f"seed {asked.seed}, round {number}, {told.blow}: {problem}" for problem in told.problems]
+async def _until_wrong(mode: str, asked: argparse.Namespace, running: Running, armed: Armed) -> list[str]:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+        number = 0
+        async for told in MODES[mode](Play(asked, running, armed, http)):
+            number += 1
+            say(f"{mode} {asked.only or number}: {told.line}")
+            if told.problems:
+                return [f"seed {asked.seed}, {told.blow}: {problem}" for problem in told.problems]
     return []
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("modes", nargs="*", choices=[*MODES, []], metavar="MODE", help=", ".join(MODES))
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--only", type=int, help="play only the round of this number")
+    parser.add_argument("--rounds", type=int, default=20, help="of rounds")
+    parser.add_argument("--campaigns", type=int, default=2000, help="of races: ENDs close to T")
+    parser.add_argument("--kills", type=int, default=300, help="of steps")
+    parser.add_argument("--only", type=int, help="play only the round, or the scene of across, of this number")
     return parser.parse_args()
 
 

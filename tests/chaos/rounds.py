@@ -49,7 +49,7 @@ async def play(story: PatientStory, blow: Blow, rng: random.Random, size: Size |
             came_to.update(row["state"] for row in rows.values())
         if came_to["unknown"] > blow.loses:
             problems.append(f"{came_to['unknown']} unknown for good, {blow.loses} POSTs were in flight at most")
-        await _well(story)
+        await well(story)
     except* AssertionError as failed:
         problems += [str(error) for error in _leaves(failed)]
     finally:
@@ -113,7 +113,7 @@ async def _judge(story: PatientStory, work: Work, rows: Rows) -> list[str]:
     return invariants.wrong(work, progress, rows, await story.ledger(work.numbers))
 
 
-async def _well(story: PatientStory) -> None:
+async def well(story: PatientStory) -> None:
     """Every part runs again and nothing is stuck."""
     about: dict[str, object] = {}
 

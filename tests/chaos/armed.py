@@ -1,0 +1,44 @@
+"""Arms named steps of the running stack (`kernel/steps.py`), and tells who came to them."""
+
+from pathlib import Path
+
+KERNEL_STEPS = {
+    "batch": ("batch.moved", "batch.handled", "batch.written", "batch.committed"),
+    "relay": ("relay.read", "relay.appended", "relay.produced", "relay.deleted"),
+}
+STEPS = {
+    "scheduler": (
+        *KERNEL_STEPS["batch"],
+        *KERNEL_STEPS["relay"],
+        *(f"{what}.{when}" for what in ("release", "drop") for when in ("taken", "written", "committed")),
+    ),
+    "send-intake": (*KERNEL_STEPS["relay"], "clock.read", "clock.moved", "clock.ends", "clock.produced"),
+}
+
+
+class Armed:
+    """The folder that STEPS_DIR names. A step is `<service>.<step>`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def setting(self) -> dict[str, str]:
+        return {"STEPS_DIR": str(self.folder)}
+
+    def arm(self, step: str, signal: str = "KILL") -> None:
+        """The next process that comes to the step takes the signal."""
+        new = self.folder / ".new"  # written whole before it can be found
+        new.write_text(signal)
+        new.rename(self.folder / step)
+
+    def taken(self, step: str) -> int | None:
+        """The process that came to the armed step, told once."""
+        for claimed in self.folder.glob(f"{step}@*"):
+            claimed.unlink()
+            return int(claimed.name.rpartition("@")[2])
+        return None
+
+    def disarm(self, step: str) -> None:
+        (self.folder / step).unlink(missing_ok=True)
