@@ -224,15 +224,23 @@ def test_an_event_that_was_set_aside_is_passed_over(
 def test_it_tells_of_one_moment_while_projections_goes_on(
     verify: Callable[..., dict[str, Any]], kafka: str, database_url: str
 ) -> None:
-    events = [event for life in lives("summer", 3000) for event in story(life)]
-    with ThreadPoolExecutor() as beside:
-        telling = beside.submit(told, kafka, database_url, events)
-        counts = [verify()["events"]]
-        while not telling.done():
-            counts.append(verify()["events"])
-        telling.result()
-    assert len(set(counts)) > 1, "nothing went on meanwhile"
-    assert verify()["tables"]["recipients"]["rows"] == 3050
+    seen: list[int] = []  # how many events each run found while they came
+    told_so_far = 50
+    for attempt in range(5):  # on a busy machine all of them can come within one run
+        events = [event for life in lives(f"summer {attempt}", 3000) for event in story(life)]
+        before = verify()["events"]
+        with ThreadPoolExecutor() as beside:
+            telling = beside.submit(told, kafka, database_url, events)
+            while not telling.done():
+                seen.append(verify()["events"])
+            telling.result()
+        told_so_far += 3000
+        after = verify()["events"]
+        if any(before <= count < after for count in seen):
+            break
+    else:
+        pytest.fail("nothing went on meanwhile")
+    assert verify()["tables"]["recipients"]["rows"] == told_so_far
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
