@@ -24,12 +24,13 @@ async def test_send_before_t_leaves_at_t_and_not_before(story: Story) -> None:
     while datetime.now(UTC) < t - timedelta(seconds=0.3):
         progress = await story.progress(campaign)
         assert progress["sent"] == 0
+        assert progress["waits_for"] == ("time" if progress["waiting"] else None)
         assert await story.ledger(people) == []
         await asyncio.sleep(0.2)
     assert (progress["processed"], progress["waiting"], progress["unprocessed"]) == (10, 10, 3)
 
     await until_passed(t)
-    await story.settles(campaign, delivered=10, unprocessed=3)
+    assert (await story.settles(campaign, delivered=10, unprocessed=3))["waits_for"] is None
     for line in await story.ledger(people):
         assert t <= moment(line["received_at"]) <= t + SOON
 
@@ -63,5 +64,6 @@ async def test_what_was_sent_before_t_is_told_by_end_preview(story: Story) -> No
         return bool((await story.progress(campaign))["waiting"] == 3)
 
     await until(known, "three wait")
+    assert (await story.progress(campaign))["waits_for"] == "time"
     preview = await mia.ok("GET", f"/campaigns/{campaign.id}/end-preview")
     assert preview == {"unprocessed": 1, "would_drop": 3, "still_going": 0, "already_sent": 0}

@@ -162,9 +162,10 @@ def test_ids_are_appended_and_never_shared() -> None:
 def readers(topic: Topic) -> str:
     from dispatcher.app import TOPICS as dispatcher
     from projections.app import TOPICS as projections
+    from projections.app_clock import TOPIC as followed_by_projections
     from scheduler.app import TOPICS as scheduler
 
-    inputs = {"scheduler": scheduler, "dispatcher": dispatcher, "projections": projections}
+    inputs = {"scheduler": scheduler, "dispatcher": dispatcher, "projections": {*projections, followed_by_projections}}
     readers = {service for service, topics in inputs.items() if topic.name in topics}
     if topic.name == revocations.TOPIC:
         readers |= {service for service, package in SERVICES.items() if _verifies_tokens(package)}

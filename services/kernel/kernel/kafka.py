@@ -2,7 +2,8 @@
 
 import asyncio
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from io import BytesIO
 from typing import Any
 
@@ -208,3 +209,33 @@ def producer(bootstrap: str, client_id: str) -> AIOKafkaProducer:
         max_request_size=900 * 1024,
         request_timeout_ms=20_000,
     )
+
+
+@asynccontextmanager
+async def follower(
+    bootstrap: str, client_id: str, lost: str, wait_ms: int, least_bytes: int = 1
+) -> AsyncIterator[AIOKafkaConsumer]:
+    """A started consumer without a group and without partitions: the caller assigns them.
+
+    The broker keeps a question for `wait_ms` until it has `least_bytes` to answer. `lost`, "earliest" or "latest", is
+    where reading goes on when the offset it had is gone.
+    """
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        client_id=client_id,
+        enable_auto_commit=False,
+        auto_offset_reset=lost,
+        isolation_level="read_committed",
+        fetch_max_wait_ms=wait_ms,
+        fetch_min_bytes=least_bytes,
+    )
+    try:
+        await consumer.start()
+        yield consumer
+    finally:
+        try:
+            await consumer.stop()
+        except asyncio.CancelledError:  # what one that has just been started raises
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise

@@ -6,8 +6,6 @@ process reads all partitions from their beginning, and answers no caller before 
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -65,7 +63,7 @@ class Revocations:
     async def _follow(self) -> None:
         _, partitions = await kafka.describe(self._bootstrap, [TOPIC])
         places = [TopicPartition(TOPIC, number) for number in range(partitions[TOPIC])]
-        async with _consumer(self._bootstrap) as consumer:
+        async with kafka.follower(self._bootstrap, "revocations", "earliest", LONG_POLL_MS) as consumer:
             ends = await consumer.end_offsets(places)  # asked before it fetches: it would answer behind a long poll
             consumer.assign(places)
             await consumer.seek_to_beginning(*places)
@@ -92,25 +90,3 @@ class Revocations:
             return
         if isinstance(event, TokenRevoked):
             self.add(event.token_id, event.expires_at.timestamp())
-
-
-@asynccontextmanager
-async def _consumer(bootstrap: str) -> AsyncIterator[AIOKafkaConsumer]:
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
-        client_id="revocations",
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        isolation_level="read_committed",
-        fetch_max_wait_ms=LONG_POLL_MS,
-    )
-    try:
-        await consumer.start()
-        yield consumer
-    finally:
-        try:
-            await consumer.stop()
-        except asyncio.CancelledError:  # what one that has just been started raises
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise

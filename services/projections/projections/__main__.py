@@ -11,6 +11,7 @@ from kernel.vault import open_vault
 from projections import api
 from projections.api_stream import Feeds
 from projections.app import TOPICS, PacedLoop, handle
+from projections.app_clock import Clock
 from projections.app_log import EventLog
 from projections.settings import Settings
 
@@ -27,13 +28,15 @@ async def main(stop: runner.Stop) -> None:
     inputs = await health.bind_inputs(pool, settings.kafka_bootstrap, TOPICS)
     batches = PacedLoop(pool, handle, asyncio.Event())
     revocations = Revocations(settings.kafka_bootstrap)
-    feeds, events = Feeds(pool), EventLog(settings.kafka_bootstrap)
+    clock, events = Clock(settings.kafka_bootstrap), EventLog(settings.kafka_bootstrap)
+    feeds = Feeds(pool, clock)
     probes = health.Health(pool, inputs, settings.kafka_bootstrap)
-    web = api.build(pool, vault, feeds, events, settings.token_key, revocations, probes.ready, probes.status)
+    web = api.build(pool, vault, feeds, events, clock, settings.token_key, revocations, probes.ready, probes.status)
     await runner.together(
         stop,
         runner.serve(web, settings.bind_host, settings.projections_port),
         consume(SERVICE, settings.kafka_bootstrap, TOPICS, batches),
+        clock.run(),
         feeds.run(),
         revocations.run(),
     )

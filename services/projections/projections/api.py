@@ -30,6 +30,7 @@ from projections import api_answers as answers
 from projections import store_reads
 from projections.api_report import Reports
 from projections.api_stream import Feeds
+from projections.app_clock import Clock
 from projections.app_log import EventLog, LogUnavailable
 from projections.figures import SUMS, leaves_of
 from projections.progress import State
@@ -49,8 +50,8 @@ Limit = Annotated[int, Query(ge=1, le=MOST)]
 class Reading:
     """The questions, answered from the read models."""
 
-    def __init__(self, pool: Pool, vault: Vault, feeds: Feeds, log: EventLog) -> None:
-        self._pool, self._vault, self._feeds, self._log = pool, vault, feeds, log
+    def __init__(self, pool: Pool, vault: Vault, feeds: Feeds, log: EventLog, clock: Clock) -> None:
+        self._pool, self._vault, self._feeds, self._log, self._clock = pool, vault, feeds, log, clock
         self._reports = Reports(pool, vault)
 
     def router(self) -> APIRouter:
@@ -95,15 +96,16 @@ class Reading:
         return json_response({"person_id": str(person_id), "recipients": found})
 
     async def progress(self, campaign_id: UUID, request: Request) -> Response:
-        """The figures, and the offsets of the topics they stand at."""
+        """The figures, why people wait, and the offsets of the topics the figures stand at."""
         key = (await self._campaign(campaign_id, request)).key
         found = await store_reads.progress(self._pool, [key])
         if key not in found:
             raise _no_campaign()
-        return Response(found[key].body, media_type="application/json")
+        waits_for = self._clock.waits_for(found[key].waiting)
+        return Response(found[key].body(waits_for), media_type="application/json")
 
     async def stream(self, campaign_id: UUID, request: Request) -> Response:
-        """The figures as server-sent events, now and whenever they change. `Last-Event-ID` resumes."""
+        """The figures as server-sent events, now and whenever they or `waits_for` change. `Last-Event-ID` resumes."""
         campaign = await self._campaign(campaign_id, request)
         events = self._feeds.listen(campaign.key, request.headers.get("last-event-id"))
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -224,6 +226,7 @@ def build(
     vault: Vault,
     feeds: Feeds,
     log: EventLog,
+    clock: Clock,
     token_key: str,
     revocations: Revocations,
     ready: Probe,
@@ -231,7 +234,7 @@ def build(
 ) -> FastAPI:
     """The service's HTTP side."""
     api = create_api("Handsent projections", token_key, ready, status, revocations=revocations)
-    reading = Reading(pool, vault, feeds, log)
+    reading = Reading(pool, vault, feeds, log, clock)
     api.include_router(reading.router())
     api.include_router(reading.persons())
     return api

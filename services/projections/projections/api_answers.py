@@ -6,10 +6,16 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from projections.progress import State
+from projections.wait import WaitsFor
 
 
 class Progress(BaseModel):
-    """The figures of a campaign; they add up in every answer. `as_of`: topic -> partition -> next offset."""
+    """The figures of a campaign; they add up in every answer. `as_of`: topic -> partition -> next offset.
+
+    `waits_for`: why the `waiting` wait now; null when nobody does. `time`: for the campaign's time. `clock`: that time
+    has come, but the clock everybody goes by has not reached it; they leave when it does. `queue`: they are on their
+    way, at the carrier's pace.
+    """
 
     campaign_id: str
     name: str | None
@@ -29,6 +35,7 @@ class Progress(BaseModel):
     awaiting: int
     unconfirmed: int
     unknown: int
+    waits_for: WaitsFor | None
     failed_by_reason: dict[str, int]
     as_of: dict[str, dict[str, int]]
 

@@ -8,7 +8,9 @@ from kernel.database import Pool
 from kernel.errors import retriable
 
 from projections import store_reads
+from projections.app_clock import Clock
 from projections.store_reads import Key, Progress
+from projections.wait import WaitsFor
 
 log = structlog.get_logger()
 
@@ -17,17 +19,24 @@ HEARTBEAT_S = 15.0
 
 
 class _Feed:
-    """One campaign's latest figures, and the event that says there are newer ones."""
+    """What is to be told of one campaign: its latest figures and why people wait; and the event that it has changed."""
 
     def __init__(self) -> None:
         self.latest: Progress | None = None
+        self.id, self.message = "", b""
         self.listeners = 0
         self.changed = asyncio.Event()
 
-    def put(self, progress: Progress) -> None:
-        if self.latest is None or progress.version != self.latest.version:
-            self.latest = progress
+    def put(self, progress: Progress, waits_for: WaitsFor | None) -> None:
+        self.latest = progress
+        if (id_ := _id(progress, waits_for)) != self.id:
+            self.id, self.message = id_, _message(id_, progress.body(waits_for))
             self.wake()
+
+    def look(self, clock: Clock) -> None:
+        """Time goes on without an event of the campaign."""
+        if self.latest is not None and self.latest.waiting.people and self.latest.waiting.until is not None:
+            self.put(self.latest, clock.waits_for(self.latest.waiting))
 
     def wake(self) -> None:
         self.changed.set()
@@ -41,8 +50,8 @@ class Feeds:
     goes to those alone whose it is.
     """
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, pool: Pool, clock: Clock) -> None:
+        self._pool, self._clock = pool, clock
         self._feeds: dict[Key, _Feed] = {}
         self._wanted = asyncio.Event()
         self._closed = False
@@ -53,6 +62,8 @@ class Feeds:
             while True:
                 await self._wanted.wait()
                 await self._tick()
+                for feed in self._feeds.values():
+                    feed.look(self._clock)
                 await asyncio.sleep(TICK_S)
         finally:
             self._closed = True
@@ -65,7 +76,7 @@ class Feeds:
             newer = [key for key, version in versions.items() if self._stale(key, version)]
             for key, progress in (await store_reads.progress(self._pool, newer) if newer else {}).items():
                 if key in self._feeds:
-                    self._feeds[key].put(progress)
+                    self._feeds[key].put(progress, self._clock.waits_for(progress.waiting))
         except Exception as error:
             if not retriable(error):
                 raise
@@ -84,9 +95,9 @@ class Feeds:
             told = last_event_id
             while not self._closed:
                 changed = feed.changed
-                if feed.latest is not None and str(feed.latest.version) != told:
-                    told = str(feed.latest.version)
-                    yield _message(feed.latest)
+                if feed.latest is not None and feed.id != told:
+                    told = feed.id
+                    yield feed.message
                 elif not await _within(changed, HEARTBEAT_S):
                     yield b": still here\n\n"
         finally:
@@ -97,8 +108,13 @@ class Feeds:
                     self._wanted.clear()
 
 
-def _message(progress: Progress) -> bytes:
-    return b"event: progress\nid: %d\ndata: %b\n\n" % (progress.version, progress.body)
+def _id(progress: Progress, waits_for: WaitsFor | None) -> str:
+    """Says which figures, and why people wait: what a listener was told of both, it is not told again."""
+    return f"{progress.version}.{waits_for}" if waits_for else f"{progress.version}"
+
+
+def _message(id_: str, body: bytes) -> bytes:
+    return b"event: progress\nid: %b\ndata: %b\n\n" % (id_.encode(), body)
 
 
 async def _within(event: asyncio.Event, seconds: float) -> bool:

@@ -15,6 +15,7 @@ from projections.progress import State
 from projections.report import COLUMNS, Line, Sheet, own_columns, words
 from projections.store import q
 from projections.timeline import Place, unpack
+from projections.wait import Waiting, WaitsFor
 
 REPORT_TIMEOUT_S = 900.0
 Key = tuple[str, str]  # account_id of whoever asks, campaign_id
@@ -22,10 +23,15 @@ REPORT_ROWS = 500  # opened at a time: some 10 ms in which nobody else is answer
 
 
 class Progress(NamedTuple):
-    """A campaign's figures as JSON, and how many events they count."""
+    """A campaign's figures, how many events they count, and who of it waits."""
 
     version: int
-    body: bytes
+    waiting: Waiting
+    answer: dict[str, Any]
+
+    def body(self, waits_for: WaitsFor | None) -> bytes:
+        """The answer as JSON. What they wait for is not in the figures: it changes as time goes on."""
+        return orjson.dumps({**self.answer, "waits_for": waits_for}, option=orjson.OPT_UTC_Z)
 
 
 class Cursor(NamedTuple):
@@ -79,10 +85,11 @@ def _progress(row: Any) -> Progress:
         "scheduled_for": row["scheduled_for"],
         "ended_at": row["ended_at"],
         **numbers({state: row[state] for state in State}),
+        "waits_for": None,
         "failed_by_reason": orjson.Fragment(row["failed_by_reason"]),
         "as_of": orjson.Fragment(row["as_of"]),
     }
-    return Progress(row["version"], orjson.dumps(answer, option=orjson.OPT_UTC_Z))
+    return Progress(row["version"], Waiting(row["waiting"], row["scheduled_for"], row["ended_at"]), answer)
 
 
 async def page(

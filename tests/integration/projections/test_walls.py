@@ -15,6 +15,7 @@ from kernel.tokens import Role, User, issue
 from kernel.vault import open_vault
 from projections import api, store_reads
 from projections.api_stream import Feeds
+from projections.app_clock import Clock
 from projections.app_log import EventLog
 from projections.report import COLUMNS
 from projections.store_reads import Campaign
@@ -42,9 +43,11 @@ async def ann_asks_for_ben_s(
         await fill(read_models, account_id)
     monkeypatch.setattr(api, "NEWS_PATIENCE_S", 0.0)
     vault = await open_vault(postgres.url, "projections", [VAULT_KEY])
+    clock = Clock("nowhere")
     web = api.build(
-        read_models, vault, Feeds(read_models), _EmptyLog("nowhere"), TOKEN_KEY, nothing_revoked(), _probe, _probe
-    )
+        read_models, vault, Feeds(read_models, clock), _EmptyLog("nowhere"), clock, TOKEN_KEY, nothing_revoked(),
+        _probe, _probe,
+    )  # fmt: skip
     token = issue(TOKEN_KEY, User(ANN, "ann", Role.MANAGER, "Ann"), "t")
     path, rid = f"/api/v1/campaigns/{id_of(BEN, 'campaign_id')}", id_of(BEN, "recipient_id")
     paths = ("/progress", "/report.csv", "/recipients", f"/recipients/{rid}", f"/recipients/{rid}/timeline")
@@ -96,7 +99,7 @@ async def test_an_application_that_takes_the_campaign_for_the_caller_s_has_nothi
 async def test_a_stream_goes_to_those_whose_campaign_it_is(read_models: Pool) -> None:
     for account_id in (ANN, BEN):
         await fill(read_models, account_id)
-    feeds, campaign_id = Feeds(read_models), id_of(BEN, "campaign_id")
+    feeds, campaign_id = Feeds(read_models, Clock("nowhere")), id_of(BEN, "campaign_id")
     heard: dict[str, bytes] = {}
 
     async def listen(account_id: str) -> None:
