@@ -10,7 +10,8 @@ STEPS = {
     "scheduler": (
         *KERNEL_STEPS["batch"],
         *KERNEL_STEPS["relay"],
-        *(f"{what}.{when}" for what in ("release", "drop") for when in ("taken", "written", "committed")),
+        *("release.ready", "release.committed"),  # one statement in between
+        *("drop.taken", "drop.written", "drop.committed"),
     ),
     "send-intake": (*KERNEL_STEPS["relay"], "clock.read", "clock.moved", "clock.ends", "clock.produced"),
 }
