@@ -89,7 +89,10 @@ class Relay:
                 self.leading = False
 
     async def _term(self) -> None:
-        connection = await connect(self._database_url, self._schema, idle_session_timeout=FROZEN_AFTER)
+        # The second is for one that freezes while Postgres is answering it: its session is busy then, and never idle.
+        connection = await connect(
+            self._database_url, self._schema, idle_session_timeout=FROZEN_AFTER, tcp_user_timeout=FROZEN_AFTER
+        )
         try:
             await self._elected(connection)
             producer = kafka.producer(self._bootstrap, f"{self._schema}-relay")
