@@ -155,7 +155,7 @@ SCENES = (
     Scene("scheduler frozen", _scheduler_frozen),
     *(
         Scene(f"a scheduler frozen at {step}, another takes over", _zombie("scheduler", step, at))
-        for step, at in (("batch.handled", -8.0), ("batch.written", -8.0), ("release.written", -1.0))
+        for step, at in (("batch.handled", -8.0), ("batch.written", -8.0), ("release.ready", -1.0))
     ),
     Scene("a scheduler's relay frozen at relay.produced", _zombie("scheduler", "relay.produced", -1.0)),
     *(Scene(f"the clock frozen at {step}, another goes on", _zombie("send-intake", step, -1.5)) for step in CLOCK),
