@@ -96,14 +96,23 @@ async def create_campaign(
 async def end_campaign(pool: Pool, campaign: Campaign, user_id: str) -> None:
     """Ends it if it is not ended. Raises ClockUnconfirmed.
 
-    Lock order: the campaign, its senders' rows, then the clock, for as short as can be: the next tick waits for it.
+    After a restore, or a start of the server, it waits for the relay's leader to confirm the clock. A start alone it
+    does not insist on: Kafka may be away, and with it the leader, and a server that merely started has lost nothing.
     """
-    await _until_it_may_end(pool, campaign)
+    try:
+        await _end(pool, campaign, user_id, since_start=True)
+    except ClockUnconfirmed:
+        await _until_confirmed(pool, campaign)
+        await _end(pool, campaign, user_id, since_start=False)
+
+
+async def _end(pool: Pool, campaign: Campaign, user_id: str, since_start: bool) -> None:
+    """Lock order: the campaign, its senders' rows, then the clock, and that briefly: the next tick waits for it."""
     async with acting_for(pool, campaign.account_id) as connection, connection.transaction():
         await connection.execute(q.lock_campaign, campaign.campaign_id)
         await connection.execute(q.free_everyone, campaign.campaign_id)
         await connection.execute(q.lock_clock_shared)
-        ended_at = await connection.fetchval(q.end_campaign, campaign.campaign_id, user_id)
+        ended_at = await connection.fetchval(q.end_campaign, campaign.campaign_id, user_id, since_start)
         if ended_at is None:
             if await connection.fetchval(q.ended_at, campaign.campaign_id) is None:
                 raise ClockUnconfirmed
@@ -113,22 +122,13 @@ async def end_campaign(pool: Pool, campaign: Campaign, user_id: str) -> None:
         await outbox.write(connection)
 
 
-async def _until_it_may_end(pool: Pool, campaign: Campaign) -> None:
-    """Waits for the relay's leader after a restore, and for a while after a start of the server.
-
-    Kafka may be away, and with it the leader: people must be able to END, and a server that merely started again has
-    lost nothing.
-    """
+async def _until_confirmed(pool: Pool, campaign: Campaign) -> None:
+    """Returns when it is, and also when that takes too long. Holds no connection meanwhile."""
     deadline = monotonic() + CONFIRMED_WITHIN_S
-    while True:
+    while monotonic() < deadline:
         async with acting_for(pool, campaign.account_id) as connection:
-            row = await connection.fetchrow(q.may_end, campaign.campaign_id)
-        if row is None or row["ended"] or (row["confirmed"] and row["since_start"]):
-            return
-        if monotonic() > deadline:
-            if row["confirmed"]:
+            if await connection.fetchval(q.confirmed):
                 return
-            raise ClockUnconfirmed
         await asyncio.sleep(CONFIRMED_POLL_S)
 
 

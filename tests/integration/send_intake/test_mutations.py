@@ -181,8 +181,7 @@ MUTANTS: dict[str, tuple[Scenario, Changes]] = {
     "the incarnation": (
         an_end_comes_right_after_a_restore,
         {
-            "end_campaign": (" AND k.incarnation = incarnation(k.xmin)", ""),
-            "may_end": ("coalesce(k.incarnation = incarnation(k.xmin), false)", "true"),
+            "end_campaign": ("k.incarnation = incarnation(k.xmin) AND ", ""),
         },
     ),
     "the campaign's lock, in END": (

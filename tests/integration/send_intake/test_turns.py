@@ -148,7 +148,7 @@ async def test_an_end_that_freezes_after_it_has_read_its_time_is_ended_and_the_c
     await connection.execute("BEGIN")
     await connection.execute(store.q.lock_campaign, campaign.campaign_id)
     await connection.execute(store.q.lock_clock_shared)
-    assert await connection.fetchval(store.q.end_campaign, campaign.campaign_id, "a manager")  # and says no more
+    assert await connection.fetchval(store.q.end_campaign, campaign.campaign_id, "a manager", True)  # and says no more
     skipped = 0
     while True:
         try:

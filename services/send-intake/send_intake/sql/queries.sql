@@ -29,12 +29,9 @@ SELECT at, ahead_s FROM tick($1);
 SELECT extract(epoch FROM at - host_time())::float8 AS ahead_s,
        coalesce(incarnation = incarnation(xmin), false) AS confirmed FROM clock;
 
--- name: may_end
--- Whether an END of the campaign needs no confirmation of the clock any more: it has ended, or the clock was confirmed
--- since the server started, or at least in this incarnation.
-SELECT c.ended_at IS NOT NULL AS ended, coalesce(k.incarnation = incarnation(k.xmin), false) AS confirmed,
-       coalesce(k.started = pg_postmaster_start_time(), false) AS since_start
-  FROM campaigns c, clock k WHERE c.campaign_id = $1;
+-- name: confirmed
+-- Whether the clock was confirmed since the server started.
+SELECT coalesce(incarnation = incarnation(xmin) AND started = pg_postmaster_start_time(), false) FROM clock;
 
 -- name: now
 -- The time, not before the published clock.
@@ -94,13 +91,15 @@ SELECT id, account_id, $3 FROM unnest($1::uuid[], $2::uuid[]) n(id, account_id) 
 ON CONFLICT DO NOTHING;
 
 -- name: end_campaign
--- The END, once, by a clock that is above all that was published.
+-- The END, once, by a clock that is above all that was published: confirmed in this incarnation, and if $3, since the
+-- server started.
 UPDATE campaigns c
    SET ended_at = greatest(host_time(), k.at + interval '1 microsecond',
                            (SELECT r.at FROM reached r WHERE r.campaign_id = $1) + interval '1 microsecond'),
        ended_by = $2
   FROM clock k
- WHERE c.campaign_id = $1 AND c.ended_at IS NULL AND k.incarnation = incarnation(k.xmin)
+ WHERE c.campaign_id = $1 AND c.ended_at IS NULL
+   AND k.incarnation = incarnation(k.xmin) AND (k.started = pg_postmaster_start_time() OR NOT $3)
 RETURNING c.ended_at;
 
 -- name: ended_at
