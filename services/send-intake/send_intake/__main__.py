@@ -10,7 +10,7 @@ from kernel.settings import load
 from kernel.vault import open_vault
 from kernel.web import ahead_of
 
-from send_intake import store_clock
+from send_intake import store_clock, store_presses
 from send_intake.api import build_api, hot_routes
 from send_intake.api_cookie import CookieDoor
 from send_intake.app_access import Access
@@ -18,7 +18,7 @@ from send_intake.app_passwords import Passwords
 from send_intake.gateway_oidc import OidcIssuer
 from send_intake.settings import Settings
 from send_intake.store_clock import CAMPAIGNS, CLOCK, Clock
-from send_intake.store_presses import CONNECTIONS, Presses
+from send_intake.store_presses import Presses
 from send_intake.store_tries import Tries
 
 SERVICE = "send-intake"
@@ -31,8 +31,7 @@ async def main(stop: runner.Stop) -> None:
     steps.watch(SERVICE, settings.steps_dir)
     await database.migrate(settings.database_url, SCHEMA, SCHEMA)
     pool = await database.open_pool(settings.database_url, SCHEMA, max_size=16)
-    # Of their own: whoever fills the other one, with ENDs that wait or lists that are long, holds no SEND up.
-    pool_of_presses = await database.open_pool(settings.database_url, SCHEMA, max_size=CONNECTIONS)
+    pool_of_presses = await store_presses.open_pool(settings.database_url, SCHEMA)
     vault = await open_vault(settings.vault_url, SCHEMA, settings.vault_keys)
     _, partitions = await kafka.when_there(settings.kafka_bootstrap, [CAMPAIGNS, CLOCK])
     wake_relay = asyncio.Event()

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from kernel import database
 from kernel.database import Connection, Pool, Row, acting_for
 from kernel.errors import retriable
 from kernel.outbox import Outbox
@@ -23,7 +24,6 @@ GATHER_S = 0.004
 MAX_BATCH = 500
 FLUSHERS = 2  # while one commits, the other gathers
 QUEUERS = 4  # campaigns being ended whose locks are queued for at the same time
-CONNECTIONS = FLUSHERS + QUEUERS
 TRIES = 5
 
 
@@ -31,6 +31,15 @@ TRIES = 5
 class _Waiting:
     press: Press
     answer: "asyncio.Future[Answer]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+async def open_pool(database_url: str, schema: str) -> Pool:
+    """The presses' own: whoever fills another, with ENDs that wait or lists that are long, holds no SEND up.
+
+    A process that freezes in the middle of a batch holds an END up for 2 s.
+    """
+    size = FLUSHERS + QUEUERS
+    return await database.open_pool(database_url, schema, max_size=size, idle_in_transaction_session_timeout="2s")
 
 
 class Presses:

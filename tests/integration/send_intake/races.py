@@ -11,6 +11,8 @@ from kernel.testing import eventually
 WAITING = """
 SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
  WHERE a.datname = current_database() AND NOT l.granted AND l.locktype = ANY ($1)"""
+# What an END holds, but for its haste: Postgres would end it after 2 s.
+LOCK_CAMPAIGN = "SELECT pg_advisory_xact_lock(hashtextextended($1::text, 1))"
 ADVISORY, ROW, TABLE = ["advisory"], ["transactionid", "tuple"], ["relation"]
 
 

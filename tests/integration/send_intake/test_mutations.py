@@ -18,7 +18,7 @@ from schemas.codec import decode
 from schemas.events import CampaignEnded, RecipientProcessed
 from tests.integration.send_intake.conftest import Intake, tick
 from tests.integration.send_intake.host import Host
-from tests.integration.send_intake.races import ADVISORY, ROW, TABLE, held, waiting, waiting_or_done
+from tests.integration.send_intake.races import ADVISORY, LOCK_CAMPAIGN, ROW, TABLE, held, waiting, waiting_or_done
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -129,7 +129,7 @@ async def one_campaign_of_a_batch_is_being_ended(intake: Intake, host: Host) -> 
     """What must hold: the other one's presses are answered meanwhile."""
     ada, bob = await intake.user("Ada"), await intake.user("Bob")
     ending, other = await intake.campaign(4, None, ada), await intake.campaign(4, None, bob)
-    async with held(intake.database_url, store.q.lock_campaign, ending.campaign_id):
+    async with held(intake.database_url, LOCK_CAMPAIGN, ending.campaign_id):
         # So many that some of both come into one batch, however the flushers share them.
         pairs = [(intake.press(ending, n, ada), intake.press(other, n, bob)) for n in range(4)]
         of_ending, of_other = ([asyncio.create_task(press) for press in side] for side in zip(*pairs, strict=True))

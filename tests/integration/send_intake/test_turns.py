@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager, suppress
 import asyncpg
 import pytest
 from kernel import database
-from send_intake import store
+from send_intake import store, store_presses
 from send_intake.admission import Processed, Refused
-from send_intake.store_presses import CONNECTIONS, Presses
+from send_intake.store_presses import Presses
 
 from schemas.events import CampaignEnded, RecipientProcessed
 from tests.integration.send_intake.conftest import Intake, tick
-from tests.integration.send_intake.races import ADVISORY, ROW, TABLE, held, waiting
+from tests.integration.send_intake.races import ADVISORY, LOCK_CAMPAIGN, ROW, TABLE, held, waiting
 
 POOL = 16  # the fixture's
 
@@ -21,7 +21,7 @@ POOL = 16  # the fixture's
 @asynccontextmanager
 async def another_process(intake: Intake) -> AsyncIterator[Intake]:
     """Its presses have connections of their own, as a process gives them."""
-    pool = await database.open_pool(intake.database_url, "send_intake", max_size=CONNECTIONS)
+    pool = await store_presses.open_pool(intake.database_url, "send_intake")
     presses = Presses(pool, intake.vault, asyncio.Event())
     running = asyncio.create_task(presses.run())
     try:
@@ -79,7 +79,7 @@ async def test_an_end_gets_its_turn_in_a_stream_that_does_not_stop_for_it(intake
 async def test_presses_of_other_campaigns_do_not_wait_for_an_end_that_is_slow(intake: Intake) -> None:
     ada, bob = await intake.user("Ada"), await intake.user("Bob")
     ending, other = await intake.campaign(50, None, ada), await intake.campaign(50, None, bob)
-    async with held(intake.database_url, store.q.lock_campaign, ending.campaign_id):
+    async with held(intake.database_url, LOCK_CAMPAIGN, ending.campaign_id):
         behind = [asyncio.create_task(intake.press(ending, n, ada)) for n in range(50)]
         await waiting(intake.pool, ADVISORY)
         answers = await asyncio.gather(*(intake.press(other, n, bob) for n in range(50)))
@@ -108,7 +108,7 @@ async def test_presses_whose_place_behind_an_end_is_lost_are_told_so_and_may_be_
     ada = await intake.user("Ada")
     campaign = await intake.campaign(1, None, ada)
     operator = await asyncpg.connect(intake.database_url)
-    async with held(intake.database_url, store.q.lock_campaign, campaign.campaign_id):
+    async with held(intake.database_url, LOCK_CAMPAIGN, campaign.campaign_id):
         pressing = asyncio.create_task(intake.press(campaign, 0, ada))
         await waiting(intake.pool, ADVISORY)
         await operator.execute(
@@ -145,6 +145,7 @@ async def test_batches_that_mix_campaigns_and_ends_that_come_in_between_never_st
 async def test_an_end_that_freezes_after_it_has_read_its_time_is_ended_and_the_clock_goes_on(intake: Intake) -> None:
     campaign = await intake.campaign(0)
     connection = await database.connect(intake.database_url, "send_intake")
+    frozen = connection.get_server_pid()
     await connection.execute("BEGIN")
     await connection.execute(store.q.lock_campaign, campaign.campaign_id)
     await connection.execute(store.q.lock_clock_shared)
@@ -157,15 +158,25 @@ async def test_an_end_that_freezes_after_it_has_read_its_time_is_ended_and_the_c
         except asyncpg.LockNotAvailableError:
             skipped += 1  # a tick waits a second at most; the END is ended after two
     assert 1 <= skipped <= 3
-    assert connection.is_closed() or await _is_ended(connection)
-    assert await intake.end(campaign), "it was not ended: it is now"
+    assert await intake.pool.fetchval("SELECT count(*) FROM pg_stat_activity WHERE pid = $1", frozen) == 0
+    assert await intake.pool.fetchval(store.q.ended_at, campaign.campaign_id) is None
+    connection.terminate()
 
 
-async def _is_ended(connection: database.Connection) -> bool:
-    with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-        await connection.execute("COMMIT")
-        return False
-    return True
+@pytest.mark.parametrize("lock", ["lock_campaign_shared", "try_campaigns_shared"])
+async def test_a_process_that_freezes_in_an_import_or_a_batch_is_ended_and_the_end_goes_on(
+    intake: Intake, lock: str
+) -> None:
+    campaign = await intake.campaign(0)
+    pool = await store_presses.open_pool(intake.database_url, "send_intake")
+    frozen = await (pool if lock == "try_campaigns_shared" else intake.pool).acquire()
+    pid = frozen.get_server_pid()
+    await frozen.execute("BEGIN")
+    locked: object = campaign.campaign_id if lock == "lock_campaign_shared" else [campaign.campaign_id]
+    assert await frozen.fetch(getattr(store.q, lock), locked)
+    await intake.end(campaign)
+    assert await intake.pool.fetchval("SELECT count(*) FROM pg_stat_activity WHERE pid = $1", pid) == 0
+    pool.terminate()
 
 
 async def test_a_tick_leaves_no_lock_behind_for_a_leader_that_freezes_after_it(intake: Intake) -> None:

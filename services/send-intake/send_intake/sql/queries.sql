@@ -1,6 +1,8 @@
 -- name: lock_campaign_shared
--- SEND and import hold the campaign shared: each is wholly before or wholly after its END.
-SELECT pg_advisory_xact_lock_shared(hashtextextended($1::text, 1));
+-- SEND and import hold the campaign shared: each is wholly before or wholly after its END. Whoever freezes with this
+-- lock, or with END's, is ended after 2 s: others wait for it.
+SELECT pg_advisory_xact_lock_shared(hashtextextended($1::text, 1)),
+       set_config('idle_in_transaction_session_timeout', '2s', true);
 
 -- name: try_campaigns_shared
 -- The same for many campaigns, without waiting: those that nobody is ending, or waits to end.
@@ -8,13 +10,12 @@ SELECT id FROM unnest($1::text[]) id WHERE pg_try_advisory_xact_lock_shared(hash
 
 -- name: lock_campaign
 -- END holds the campaign exclusively.
-SELECT pg_advisory_xact_lock(hashtextextended($1::text, 1));
+SELECT pg_advisory_xact_lock(hashtextextended($1::text, 1)),
+       set_config('idle_in_transaction_session_timeout', '2s', true);
 
 -- name: lock_clock_shared
--- END holds the clock shared while it reads its time and commits. One that freezes meanwhile is ended after 2 s, for the
--- clock waits for it, and behind the clock every other END.
-SELECT pg_advisory_xact_lock_shared(hashtextextended('handsent.clock', 2)),
-       set_config('idle_in_transaction_session_timeout', '2s', true);
+-- END holds the clock shared while it reads its time and commits: the clock waits for it, and behind the clock all ENDs.
+SELECT pg_advisory_xact_lock_shared(hashtextextended('handsent.clock', 2));
 
 -- name: produced
 -- How far our own events of a topic are in the log, by the broker's word.
