@@ -1,1 +1,1 @@
-"""Parts that are killed and frozen in the middle of the work, again and again: nobody twice, nobody lost."""
+"""Parts that are killed and frozen, in the middle of the work, across T, at named steps: nobody twice, nobody lost."""

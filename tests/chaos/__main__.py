@@ -19,6 +19,8 @@ from tests.chaos.patience import PatientStory
 from tests.chaos.rounds import Told, generator
 from tests.e2e.running import Running
 
+MOST_TOLD = 20  # a fault of the log is one of thousands of people
+
 
 class Play:
     """One mode on one stack; each part of it is a story of its own."""
@@ -77,9 +79,10 @@ def _play(mode: str, asked: argparse.Namespace) -> bool:
             failed = [f"the stack ended with exit code {code}"]
     finally:
         processes.kill(processes.of(running.home))
-    for problem in failed:
+    for problem in failed[:MOST_TOLD]:
         say(f"WRONG: {problem}")
     if failed:
+        say(f"{len(failed)} problems in all")
         say(f"play it again with {mode} --seed {asked.seed}; the home is kept in {running.home}")
         return False
     shutil.rmtree(folder)

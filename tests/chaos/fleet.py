@@ -127,7 +127,8 @@ class Fleet:
     async def log(self) -> logs.Outcomes:
         """What the log says of everyone, and whether that is everyone whom our users SENT."""
         status = await asyncio.to_thread(self.story.running.status)
-        told = logs.outcomes(await logs.read(status["kafka_bootstrap"]))
+        people = {small.campaign.rid(number) for small in self.all for number in small.numbers}
+        told = logs.outcomes(await logs.read(status["kafka_bootstrap"]), people)
         missing = [n for small in self.all for n in small.due if small.campaign.rid(n) not in told.of]
         if missing:
             told.problems.append(f"{len(missing)} were SENT and have no event in releases: {missing[:3]}")

@@ -1,7 +1,7 @@
 """What must be true of the log itself, byte by byte: each SEND has one outcome, and no END comes behind the clock."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -64,13 +64,14 @@ async def read(bootstrap: str) -> list[Entry]:
         await consumer.stop()
 
 
-def outcomes(log: Iterable[Entry]) -> Outcomes:
-    """Each processed recipient has one event in `releases` in effect, the one that the ENDs in the log ask for."""
+def outcomes(log: Iterable[Entry], recipients: Collection[str]) -> Outcomes:
+    """Of these, each processed one has one event in `releases` in effect, the one that the ENDs in the log ask for."""
     log = list(log)
     told = Outcomes(clock_before_an_end(log))
     ended = {entry.event.campaign_id: entry.event.ended_at for entry in log if isinstance(entry.event, CampaignEnded)}
-    processed = _by_recipient(log, RecipientProcessed)
-    released = _by_recipient(log, MessageReleased | MessageDropped)
+    theirs = [entry for entry in log if getattr(entry.event, "recipient_id", None) in recipients]
+    processed = _by_recipient(theirs, RecipientProcessed)
+    released = _by_recipient(theirs, MessageReleased | MessageDropped)
     for recipient_id in processed.keys() | released.keys():
         presses, results = processed[recipient_id], released[recipient_id]
         if len(presses) != 1 or len(results) != 1:
@@ -81,7 +82,7 @@ def outcomes(log: Iterable[Entry]) -> Outcomes:
         if isinstance(outcome, MessageDropped) is not _drops(press, ended_at):
             told.problems.append(f"{recipient_id}: {type(outcome).__name__}, T {press.scheduled_for}, END {ended_at}")
         told.of[recipient_id] = type(outcome).__name__
-    repeats = Counter(entry.value for entry in log if entry.topic == "releases")
+    repeats = Counter(entry.value for entry in theirs if entry.topic == "releases")
     told.repeated = sum(count > 1 for count in repeats.values())
     return told
 

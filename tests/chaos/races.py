@@ -47,6 +47,11 @@ class Races:
         """Those whose END was sent as close to T as meant; a wave that a kill held up misses it."""
         return [small for small in self.fleet.all if small.asked_at and small.t and _is_close(small.asked_at, small.t)]
 
+    @property
+    def most(self) -> int:
+        """Where it gives up: on a machine that never comes close to T."""
+        return 3 * self.size.campaigns
+
     async def run(self) -> None:
         senders = await self.fleet.senders(self.size.lanes * self.size.hands)
         numbers = iter(range(1, 10**6))
@@ -60,7 +65,7 @@ class Races:
             await asyncio.gather(killing, return_exceptions=True)
 
     async def _lane(self, senders: list[User], numbers: Iterator[int]) -> None:
-        while (left := self.size.campaigns - len(self.close) - self._asked) > 0:
+        while (left := self.size.campaigns - len(self.close) - self._asked) > 0 and len(self.fleet.all) < self.most:
             count = min(left, self.size.wave)
             self._asked += count
             try:
@@ -124,7 +129,9 @@ async def play(story: PatientStory, seed: int, size: Size | None = None) -> Told
     early = [small for small in close if small.early]
     late = [small for small in close if not small.early]
     if min(len(early), len(late)) < LEAST_SHARE * len(close):
-        problems.append(f"of {len(close)} ENDs {len(early)} came before T: the test shows little")
+        problems.append(f"of {len(close)} ENDs {len(early)} came before T: the races show little")
+    if len(close) < races.size.campaigns / 2:
+        problems.append(f"only {len(close)} of {len(races.fleet.all)} ENDs were sent close to T")
     killed = ", ".join(f"{part} {count}" for part, count in sorted(races.killed.items()))
     line = (
         f"{len(close)} ENDs sent within {CLOSE / timedelta(milliseconds=1):.0f} ms of T ({others} more not):"

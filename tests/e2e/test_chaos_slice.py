@@ -7,19 +7,27 @@ from datetime import UTC, datetime, timedelta
 import aiohttp
 import pytest
 
-from tests.chaos import blows, processes
+from tests.chaos import across, blows, processes, races, steps
+from tests.chaos.armed import STEPS, Armed
 from tests.chaos.patience import PatientStory
 from tests.chaos.rounds import generator, play
 from tests.chaos.work import Size
 from tests.e2e.running import Running
 
 SMALL = Size(unscheduled=90, scheduled=60, ended=30, lead_s=3.0)
+FEW_RACES = races.Size(campaigns=30, wave=15, lanes=2, hands=3, lead_s=4.0, spread_s=1.5, pause_s=(4.0, 7.0))
+SHORT_SCENE = across.Size(campaigns=12, long_s=6.0, lead_s=5.0)
 
 
 @pytest.fixture(scope="module")
-def beaten(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def armed(tmp_path_factory: pytest.TempPathFactory) -> Armed:
+    return Armed(tmp_path_factory.mktemp("steps"))
+
+
+@pytest.fixture(scope="module")
+def beaten(tmp_path_factory: pytest.TempPathFactory, armed: Armed) -> Iterator[Running]:
     """A stack of its own: what is done to it would spoil the other stories."""
-    running = Running(tmp_path_factory.mktemp("a beaten stack") / "home", **blows.SETTINGS)
+    running = Running(tmp_path_factory.mktemp("a beaten stack") / "home", **blows.SETTINGS, **armed.setting)
     try:
         running.start()
         yield running
@@ -39,6 +47,26 @@ async def test_nobody_is_texted_twice_and_nobody_is_lost_when_parts_are_killed(s
     for number, blow in enumerate([blows.EVERYTHING, *random.Random(seed).sample(blows.SINGLE, 3)], 1):
         told = await play(story, blow, generator(seed, number), SMALL)
         assert not told.problems, f"seed {seed}, round {number}, {told.blow}: {told.problems}"
+
+
+async def test_an_end_beats_t_or_does_not_whoever_is_killed(story: PatientStory) -> None:
+    seed = random.randrange(10**6)
+    told = await races.play(story, seed, FEW_RACES)
+    assert not told.problems, f"seed {seed}: {told}"
+
+
+async def test_what_is_away_at_t_makes_it_late_and_never_wrong(story: PatientStory, armed: Armed) -> None:
+    seed = random.randrange(10**6)
+    scene = random.Random(seed).choice(across.SCENES)
+    told = await across.play(story, armed, scene, generator(seed, 1), SHORT_SCENE)
+    assert not told.problems, f"seed {seed}: {told}"
+
+
+async def test_a_kill_at_a_named_step_leaves_one_outcome_for_each_send(story: PatientStory, armed: Armed) -> None:
+    seed = random.randrange(10**6)
+    chosen = [f"{service}.{step}" for service in STEPS for step in random.Random(seed).sample(STEPS[service], 2)]
+    told = await steps.play(story, armed, seed, steps=chosen)
+    assert not told.problems, f"seed {seed}: {told}"
 
 
 async def test_a_stop_and_a_start_go_on_where_it_was(story: PatientStory, beaten: Running) -> None:
