@@ -1,6 +1,5 @@
 """With the application's own check taken out, Postgres still lets no account near another's campaigns."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,22 +8,16 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from kernel.database import acting_for
-from kernel.testing import VAULT_KEY, nothing_revoked, number
-from kernel.tokens import Role, User, issue
+from kernel.testing import number
+from kernel.tokens import Role, User
 from send_intake import store_users
 from send_intake.admission import Campaign
-from send_intake.api import build_api
-from send_intake.app_access import Access
-from send_intake.app_passwords import Passwords
-from send_intake.settings import Settings
 from send_intake.store import q
-from send_intake.store_tries import Tries
 
 from schemas.identity import recipient_id
-from tests.integration.send_intake.conftest import SECRET, Intake
+from tests.integration.send_intake.conftest import Intake
+from tests.integration.send_intake.door import api_of, as_user
 from tests.integration.walls import take_down_the_walls, take_out_the_account_filter
-
-TOKEN_KEY = "a token key for tests that is long enough"
 
 
 @dataclass
@@ -45,27 +38,13 @@ class Stranger:
 
 
 @pytest.fixture
-async def ann(intake: Intake, database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stranger]:
+async def ann(intake: Intake, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stranger]:
     campaign = await intake.campaign(3, None, await intake.user("Ben"))
     assert take_out_the_account_filter(monkeypatch, q) >= {"campaign", "campaigns"}
     async with intake.pool.acquire() as connection:
         user = await store_users.add_user(connection, "another", "Ann", Role.MANAGER)  # type: ignore[arg-type]
-    settings = Settings(
-        database_url=database_url, kafka_bootstrap="nowhere:9", token_key=TOKEN_KEY, person_id_secret=SECRET,
-        vault_key=VAULT_KEY,
-    )  # type: ignore[call-arg]  # fmt: skip
-    woken = asyncio.Event()
-    access = Access(intake.pool, TOKEN_KEY, nothing_revoked(), woken, Passwords(), Tries(intake.pool, TOKEN_KEY), None)
-    api = build_api(intake.pool, intake.vault, settings, intake.presses, access, woken, _probe, _probe)
-    headers = {"Authorization": f"Bearer {issue(TOKEN_KEY, user, 't')}"}
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(api), base_url="http://here/api/v1", headers=headers
-    ) as http:
-        yield Stranger(user, api, http, intake, campaign)
-
-
-async def _probe() -> dict[str, Any]:
-    return {}
+    async with as_user(intake, user) as http:
+        yield Stranger(user, api_of(http), http, intake, campaign)
 
 
 def everything(ann: Stranger) -> list[Callable[[], Awaitable[httpx.Response]]]:

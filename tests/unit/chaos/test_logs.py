@@ -1,10 +1,11 @@
 """The checks of the log see what they are there for: two outcomes, none, the wrong one, a clock ahead of an END."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
 
 from kernel.testing import CAMPAIGN, NOON, clock, ended, processed
-from scheduler.release import Drop, End, Release, as_event
+from scheduler.release import Drop, End, dropped, released
 
 from schemas.codec import encode
 from schemas.events import Event
@@ -16,8 +17,8 @@ T = NOON + timedelta(hours=1)
 PRESS = processed(1, scheduled_for=T)
 BEFORE = ended(T - timedelta(seconds=1), scheduled_for=T)
 AT_T = ended(T, scheduled_for=T)
-RELEASED = as_event(PRESS, Release(at=T))
-DROPPED = as_event(PRESS, Drop(DropReason.CAMPAIGN_ENDED, End(BEFORE.ended_at, BEFORE.event_id)))
+RELEASED = released(PRESS)
+DROPPED = dropped(PRESS, Drop(DropReason.CAMPAIGN_ENDED, End(BEFORE.ended_at, BEFORE.event_id)))
 
 
 def lying(*events: Event) -> list[Entry]:
@@ -49,7 +50,7 @@ def test_the_outcome_the_ends_do_not_ask_for_is_wrong() -> None:
 
 
 def test_the_same_id_with_other_bytes_is_wrong() -> None:
-    assert told(PRESS, RELEASED, as_event(PRESS, Release(at=T + timedelta(seconds=1)))).problems
+    assert told(PRESS, RELEASED, replace(RELEASED, occurred_at=T + timedelta(seconds=1))).problems
 
 
 def test_other_people_do_not_count() -> None:
