@@ -18,6 +18,8 @@ from tests.e2e.running import SERVICES, Running
 
 DIGITS = re.compile(rb"\d{10,}")
 HEX = re.compile(rb"(?:[0-9a-f]{2}){10,}")
+# Ids and bytes in hex: decoded, not read as digits. Among millions of them one of ten thousand numbers comes by chance.
+IDS = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=[0-9]*[a-f])[0-9a-f]{16,}")
 BASE64 = re.compile(rb"[A-Za-z0-9+/]{24,}={0,2}")
 NATIONAL = 10
 
@@ -31,7 +33,7 @@ class Sought:
 
     def found_in(self, data: bytes) -> set[str]:
         """What of it can be read there: as it is, or behind one layer of hex or base64."""
-        found = self._plain(data)
+        found = self._plain(IDS.sub(b"#", data))
         for run in HEX.findall(data):
             found |= self._plain(bytes.fromhex(run.decode()))
         for run in BASE64.findall(data):
