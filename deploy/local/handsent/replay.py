@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 import click
 import projections.app_replay
+import scheduler.app_replay
 import structlog
 from aiokafka.errors import KafkaError
 from kernel import replay as kernel_replay
@@ -21,7 +22,7 @@ from kernel.verdict import Difference, Refused, Table, Verdict
 
 from handsent.stack import Stack, current_stack
 
-REBUILT = {rebuilt.service: rebuilt for rebuilt in (projections.app_replay.REBUILT,)}
+REBUILT = {rebuilt.service: rebuilt for rebuilt in (scheduler.app_replay.REBUILT, projections.app_replay.REBUILT)}
 NAME = click.Choice(list(REBUILT))
 
 

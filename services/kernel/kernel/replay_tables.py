@@ -99,6 +99,11 @@ async def waiting(pool: Pool, topics: Collection[str]) -> AsyncIterator[list[Wai
         yield [Waiting(row["topic"], key, value) for row in rows for key, value in unpack(row["events"])]
 
 
+async def keep_first(connection: Connection, table: str, key: str) -> None:
+    """Of the rows with the same key the one with the lowest `place`, a column that is gone afterwards."""
+    await connection.execute(q.keep_first.format(table=table, key=key), timeout=LONG_S)
+
+
 async def compare(connection: Connection, tables: Sequence[Named], operational: Collection[str]) -> list[Table]:
     """Each derived table, live against folded."""
     for table in tables:

@@ -46,6 +46,13 @@ SELECT count(*) FROM live_set_aside s JOIN live_offsets o USING (topic, partitio
 -- A few rows of the outbox, in their order.
 SELECT seq, topic, events FROM live_outbox WHERE seq > $1 AND topic = ANY($2) ORDER BY seq LIMIT 100;
 
+-- name: keep_first
+-- Of an event that is there several times, the first in its partition; where it lay is no part of the table.
+DELETE FROM "{table}" WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM (SELECT ctid, row_number() OVER (PARTITION BY {key} ORDER BY place) AS nth FROM "{table}") r
+     WHERE nth > 1));
+ALTER TABLE "{table}" DROP COLUMN place;
+
 -- name: rows
 -- How many there are.
 SELECT count(*) FROM "live_{table}";
