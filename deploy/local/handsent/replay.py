@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncpg
 import click
+import dispatcher.app_replay
 import projections.app_replay
 import scheduler.app_replay
 import structlog
@@ -22,7 +23,8 @@ from kernel.verdict import Difference, Refused, Table, Verdict
 
 from handsent.stack import Stack, current_stack
 
-REBUILT = {rebuilt.service: rebuilt for rebuilt in (scheduler.app_replay.REBUILT, projections.app_replay.REBUILT)}
+SERVICES = (scheduler, dispatcher, projections)
+REBUILT = {service.app_replay.REBUILT.service: service.app_replay.REBUILT for service in SERVICES}
 NAME = click.Choice(list(REBUILT))
 
 
