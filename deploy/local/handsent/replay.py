@@ -13,6 +13,7 @@ import click
 import dispatcher.app_replay
 import projections.app_replay
 import scheduler.app_replay
+import send_intake.app_replay
 import structlog
 from aiokafka.errors import KafkaError
 from kernel import replay as kernel_replay
@@ -23,7 +24,7 @@ from kernel.verdict import Difference, Refused, Table, Verdict
 
 from handsent.stack import Stack, current_stack
 
-SERVICES = (scheduler, dispatcher, projections)
+SERVICES = (send_intake, scheduler, dispatcher, projections)
 REBUILT = {service.app_replay.REBUILT.service: service.app_replay.REBUILT for service in SERVICES}
 NAME = click.Choice(list(REBUILT))
 

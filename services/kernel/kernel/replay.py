@@ -76,7 +76,8 @@ async def verify(database_url: str, bootstrap: str, rebuilt: Rebuilt) -> Verdict
     try:
         before = await _ends_of_own(bootstrap, watcher, rebuilt)
         snapshot = await _take(pool, rebuilt)
-        await offsets.bind(pool, *await kafka.describe(bootstrap, rebuilt.inputs))
+        if rebuilt.inputs:
+            await offsets.bind(pool, *await kafka.describe(bootstrap, rebuilt.inputs))
         async with pool.acquire() as connection:
             own = _further(before, await replay_tables.positions(connection, q.produced, rebuilt.own))
             read = await replay_tables.positions(connection, q.until, rebuilt.inputs)
