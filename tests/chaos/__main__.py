@@ -98,7 +98,8 @@ async def _until_wrong(mode: str, asked: argparse.Namespace, running: Running, a
             say(f"{mode} {asked.only or number}: {told.line}")
             if told.problems:
                 return [f"seed {asked.seed}, {told.blow}: {problem}" for problem in told.problems]
-    return []
+    told_by_the_log = await asyncio.to_thread(running.handsent, "replay", "verify")
+    return [] if told_by_the_log.returncode == 0 else [told_by_the_log.stdout + told_by_the_log.stderr]
 
 
 def _arguments() -> argparse.Namespace:

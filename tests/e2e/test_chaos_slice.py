@@ -90,3 +90,8 @@ async def test_a_stop_and_a_start_go_on_where_it_was(story: PatientStory, beaten
     await story.settles(now, delivered=2, unprocessed=1)
     await story.settles(later, dropped=2, unprocessed=1)
     assert await story.texted([*people, *held]) == dict.fromkeys(people[:2], 1)
+
+
+async def test_after_all_that_every_table_of_every_service_is_what_the_log_says(beaten: Running) -> None:
+    found = beaten.handsent("replay", "verify")
+    assert (found.returncode, "the tables are what the log says" in found.stdout) == (0, True), found.stdout

@@ -1,23 +1,32 @@
-"""`handsent replay verify`: the log, folded once more, must give the tables people read from."""
+"""`handsent replay verify`: the log, folded once more, must give the tables of every service."""
 
 import asyncio
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 import asyncpg
 import click
+import dispatcher.app_replay
+import projections.app_replay
+import scheduler.app_replay
+import send_intake.app_replay
 import structlog
 from aiokafka.errors import KafkaError
+from kernel import replay as kernel_replay
 from kernel.errors import LogLost
-from projections.app_replay import verify as verify_read_models
-from projections.store_replay import NotComparable
-from projections.verdict import Difference, Refused, Table, Verdict
+from kernel.replay import OUTBOX
+from kernel.replay_tables import NotComparable
+from kernel.verdict import Difference, Refused, Table, Verdict
 
-from handsent.stack import current_stack
+from handsent.stack import Stack, current_stack
+
+SERVICES = (send_intake, scheduler, dispatcher, projections)
+REBUILT = {service.app_replay.REBUILT.service: service.app_replay.REBUILT for service in SERVICES}
+NAME = click.Choice(list(REBUILT))
 
 
 @click.group()
@@ -26,25 +35,32 @@ def replay() -> None:
 
 
 @replay.command()
+@click.option("--service", "services", multiple=True, type=NAME, help="Only this one; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def verify(as_json: bool) -> None:
-    """Fold the topics from their beginning into tables of its own, and say whether the tables of projections equal
-    them. Projections goes on meanwhile. Takes as much room in Postgres as its tables, twice, until it ends; needs no
-    vault: what is sealed is compared as it is.
+def verify(services: Sequence[str], as_json: bool) -> None:
+    """Fold the topics from their beginning into tables of its own, and say whether the derived tables of every service
+    equal them: which table, which row, which columns do not. The services go on meanwhile. Takes as much room in
+    Postgres as the tables of a service, twice, until it ends; needs no vault: what is sealed is compared as it is.
 
     Exit code 1: they are not equal, or it cannot be told."""
     stack = current_stack()
+    verdicts = {name: _verdict(stack, name) for name in REBUILT if name in services or not services}
+    click.echo(json.dumps(as_dict(verdicts)) if as_json else "\n".join(lines(verdicts)))
+    sys.exit(0 if _equal(verdicts) else 1)
+
+
+def _verdict(stack: Stack, name: str) -> Verdict:
     try:
         with _quiet():
-            verdict = asyncio.run(verify_read_models(stack.database_url, stack.kafka_bootstrap))
-    except (LogLost, NotComparable) as error:
+            return asyncio.run(kernel_replay.verify(stack.database_url, stack.kafka_bootstrap, REBUILT[name]))
+    except NotComparable as error:
         raise click.ClickException(str(error)) from None
+    except LogLost as error:
+        raise click.ClickException(f"{name}: {error}") from None
     except (KafkaError, TimeoutError) as error:
         raise click.ClickException(f"Kafka does not answer as it should: {error!r}") from None
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise click.ClickException(f"the database does not answer as it should: {error}") from None
-    click.echo(json.dumps(as_dict(verdict)) if as_json else "\n".join(lines(verdict)))
-    sys.exit(0 if verdict.equal else 1)
 
 
 @contextmanager
@@ -58,8 +74,17 @@ def _quiet() -> Iterator[None]:
         structlog.configure(**before)
 
 
-def as_dict(verdict: Verdict) -> dict[str, Any]:
-    """The JSON that `--json` prints."""
+def _equal(verdicts: Mapping[str, Verdict]) -> bool:
+    return all(verdict.equal for verdict in verdicts.values())
+
+
+def as_dict(verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
+    """The JSON that `--json` prints. What is about projections stands at the top as well, where it was at first."""
+    services = {name: _verdict_as_dict(verdict) for name, verdict in verdicts.items()}
+    return {**services.get("projections", {}), "equal": _equal(verdicts), "services": services}
+
+
+def _verdict_as_dict(verdict: Verdict) -> dict[str, Any]:
     return {
         "equal": verdict.equal,
         "tables": {table.name: _table(table) for table in verdict.tables},
@@ -79,8 +104,15 @@ def _table(table: Table) -> dict[str, Any]:
     return told | {"differences": [difference._asdict() for difference in table.differences]}
 
 
-def lines(verdict: Verdict) -> Iterator[str]:
+def lines(verdicts: Mapping[str, Verdict]) -> Iterator[str]:
     """The same for a person."""
+    for name, verdict in verdicts.items():
+        yield name
+        yield from (f"  {line}" for line in _lines_of(verdict))
+    yield "the tables are what the log says" if _equal(verdicts) else "THE TABLES ARE NOT WHAT THE LOG SAYS"
+
+
+def _lines_of(verdict: Verdict) -> Iterator[str]:
     for table in verdict.tables:
         differ = f"{table.differing} DIFFER" if table.differing else "equal"
         yield f"{table.name:<18} {table.rows:>10} rows  {differ}"
@@ -91,7 +123,6 @@ def lines(verdict: Verdict) -> Iterator[str]:
     yield from (f"{_place(refused)} was folded, and cannot be folded now" for refused in verdict.refused)
     aside = f", {verdict.passed_over} set aside" if verdict.passed_over else ""
     yield f"{verdict.events} events folded{aside}; {verdict.events_per_second} a second, {verdict.total_s:.1f} s in all"
-    yield "the tables are what the log says" if verdict.equal else "THE TABLES ARE NOT WHAT THE LOG SAYS"
 
 
 def _difference(difference: Difference) -> str:
@@ -104,4 +135,6 @@ def _difference(difference: Difference) -> str:
 
 
 def _place(refused: Refused) -> str:
+    if refused.partition == OUTBOX:
+        return f"an event in the outbox for {refused.topic}"
     return f"{refused.topic}-{refused.partition}@{refused.offset}"

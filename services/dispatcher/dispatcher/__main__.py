@@ -17,6 +17,7 @@ from dispatcher.app_intents import Intents
 from dispatcher.app_left import Left
 from dispatcher.app_outcomes import Outcomes
 from dispatcher.app_owner import Owner
+from dispatcher.app_replay import OWN
 from dispatcher.gateway import TwilioGateway
 from dispatcher.settings import Settings
 from dispatcher.store_replies import Sealer
@@ -35,7 +36,7 @@ async def main(stop: runner.Stop) -> None:
     wake_relay = asyncio.Event()
     outcomes = Outcomes(pool, vault, wake_relay)
     revocations = Revocations(settings.kafka_bootstrap)
-    relay = Relay(settings.database_url, SERVICE, settings.kafka_bootstrap, wake_relay)
+    relay = Relay(settings.database_url, SERVICE, settings.kafka_bootstrap, wake_relay, followed=OWN)
     # Owner and gateway outlive the rest: what has been taken is POSTed, and its outcome recorded, after the signal.
     async with Owner(settings.database_url) as owner, TwilioGateway.of(settings) as gateway:
         intents = Intents(pool, vault, owner, gateway, outcomes, settings, wake_relay)

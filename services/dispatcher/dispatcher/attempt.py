@@ -1,4 +1,4 @@
-"""The life of an attempt: which evidence moves it, and which facts that makes.
+"""The life of an attempt: which evidence moves it, which facts that makes, and what it was, told by its facts.
 
 open ─┬─► accepted ─┬─► delivered (final)          unknown is left by proof only: an answer that came after all,
       ├─► rejected  ├─► failed ──► delivered       a receipt, or an operator.
@@ -46,7 +46,8 @@ class NeverPosted:
     """Its owner knows that there was no POST, so far as nothing else has been recorded."""
 
 
-Evidence = Outcome | Receipt | NoReceipt | NeverPosted
+Known = Outcome | Receipt | NoReceipt  # each has a fact of its own
+Evidence = Known | NeverPosted
 
 EXPIRED = NotAccepted(NotAcceptedReason.INTENT_EXPIRED)
 UNDECIDED = (State.OPEN, State.UNKNOWN)
@@ -81,20 +82,28 @@ class Attempt:
 
     def apply(self, evidence: Evidence, at: datetime, actor: str = SERVICE) -> Iterator[Event]:
         """The facts that follow, in order; none when the evidence is weaker than what is known, or known already."""
-        to, after = MOVES[type(evidence)]
-        if self.state not in after:
+        if not self.takes(evidence):
             return
         if isinstance(evidence, Delivered | NotDelivered) and self.state in UNDECIDED:
             yield from self.apply(Accepted(evidence.carrier_message_id), at, actor)
-        self.state, self.changed = to, True
-        self.carrier_code, self.reason = getattr(evidence, "carrier_code", None), getattr(evidence, "reason", None)
-        if isinstance(evidence, Accepted):
-            self.carrier_message_id, self.accepted_at = evidence.carrier_message_id, at
-        if isinstance(evidence, Unknown):
-            self.unresolved_at = at
-        yield self._fact(evidence if not isinstance(evidence, NeverPosted) else EXPIRED, at, actor)
+        known = EXPIRED if isinstance(evidence, NeverPosted) else evidence
+        self.move(known, at)
+        yield self._fact(known, at, actor)
 
-    def _fact(self, evidence: Outcome | Receipt | NoReceipt, at: datetime, actor: str) -> Event:
+    def takes(self, evidence: Evidence) -> bool:
+        """Whether the evidence says more than is known."""
+        return self.state in MOVES[type(evidence)][1]
+
+    def move(self, known: Known, at: datetime) -> None:
+        """What was taken moves it; its fact tells as much."""
+        self.state, self.changed = MOVES[type(known)][0], True
+        self.carrier_code, self.reason = getattr(known, "carrier_code", None), getattr(known, "reason", None)
+        if isinstance(known, Accepted):
+            self.carrier_message_id, self.accepted_at = known.carrier_message_id, at
+        if isinstance(known, Unknown):
+            self.unresolved_at = at
+
+    def _fact(self, evidence: Known, at: datetime, actor: str) -> Event:
         rid, n = self.recipient_id, self.attempt
         about: dict[str, Any] = {
             "account_id": self.account_id,

@@ -18,9 +18,9 @@ async def record(pool: Pool, position: Position, offset: int, error: str) -> Non
     )
 
 
-async def passed_over(pool: Pool) -> set[tuple[Position, int]]:
+async def passed_over(source: Pool | Connection) -> set[tuple[Position, int]]:
     """The events operators have decided to pass over."""
-    rows = await pool.fetch("SELECT topic, partition, event_offset FROM set_aside")
+    rows = await source.fetch("SELECT topic, partition, event_offset FROM set_aside")
     return {((row["topic"], row["partition"]), row["event_offset"]) for row in rows}
 
 

@@ -10,7 +10,7 @@ from kernel.settings import load
 from kernel.web import create_api
 
 from scheduler.app import TOPICS, Scheduler
-from scheduler.app_rebuild import rebuild
+from scheduler.app_rebuild import OWN, rebuild
 from scheduler.app_release import Releases
 from scheduler.app_watch import Watch
 from scheduler.lateness import Lateness
@@ -34,7 +34,7 @@ async def main(stop: runner.Stop) -> None:
     watch = Watch(pool, lateness)
     batches = BatchLoop(pool, scheduler.handle, wake_relay, scheduler.committed)
     faust_app = build_app(SERVICE, settings.kafka_bootstrap, TOPICS, batches)
-    relay = Relay(settings.database_url, SERVICE, settings.kafka_bootstrap, wake_relay)
+    relay = Relay(settings.database_url, SERVICE, settings.kafka_bootstrap, wake_relay, followed=[OWN])
     probes = health.Health(pool, inputs, settings.kafka_bootstrap, also=watch.status)
     api = create_api("Handsent scheduler", settings.token_key, probes.ready, probes.status)
     await runner.together(

@@ -78,7 +78,7 @@ async def hold(connection: Connection, messages: list[RecipientProcessed]) -> bo
         [m.recipient_id for m in messages],
         [m.campaign_id for m in messages],
         [m.due_at for m in messages],
-        [_record(released(m)) for m in messages],
+        [record(released(m)) for m in messages],
     )
     return bool(await connection.fetchval(q.has_passed, min(m.due_at for m in messages)))
 
@@ -114,7 +114,7 @@ async def release(connection: Connection, ask: Ask) -> list[Left]:
 async def make_ready(connection: Connection, waiting: Sequence[Waiting], most: int) -> int:
     """What 0.1.0 held of these becomes what is held today; how many were found."""
     rows = await connection.fetch(q.old, [w.campaign_id for w in waiting], most)
-    records = [_record(_released(row["event"])) for row in rows]
+    records = [record(release_of(row["event"])) for row in rows]
     await connection.execute(q.make_ready, [row["recipient_id"] for row in rows], records)
     return len(rows)
 
@@ -131,17 +131,19 @@ async def gone(connection: Connection, recipient_ids: list[str]) -> set[str]:
     return {row["recipient_id"] for row in await connection.fetch(q.gone, recipient_ids)}
 
 
-def _record(event: MessageReleased) -> bytes:
+def record(event: MessageReleased) -> bytes:
+    """What the outbox takes of it."""
     return pack([(key_of(event), encode(event))])
 
 
 def _message(row: Row) -> MessageReleased:
     if row["release"] is None:
-        return _released(row["event"])
+        return release_of(row["event"])
     return _one(decode(value) for _, value in unpack(row["release"]))
 
 
-def _released(processed: bytes) -> MessageReleased:
+def release_of(processed: bytes) -> MessageReleased:
+    """What follows from what 0.1.0 held."""
     event = decode(processed)
     assert isinstance(event, RecipientProcessed)
     return released(event)

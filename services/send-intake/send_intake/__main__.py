@@ -15,6 +15,7 @@ from send_intake.api import build_api, hot_routes
 from send_intake.api_cookie import CookieDoor
 from send_intake.app_access import Access
 from send_intake.app_passwords import Passwords
+from send_intake.app_replay import OWN
 from send_intake.gateway_oidc import OidcIssuer
 from send_intake.settings import Settings
 from send_intake.store_clock import CAMPAIGNS, CLOCK, Clock
@@ -44,7 +45,7 @@ async def main(stop: runner.Stop) -> None:
         wake_relay,
         on_round=clock.tick,
         poll_s=settings.clock_interval_ms / 1000,
-        followed=[CAMPAIGNS],
+        followed=OWN,
     )
     presses = Presses(pool_of_presses, vault, wake_relay)
     probes = health.Health(pool, health.Inputs(()), settings.kafka_bootstrap, also=lambda: _figures(pool, relay))

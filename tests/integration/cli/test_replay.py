@@ -29,6 +29,7 @@ from tests.unit.projections.life import Life
 
 READ_MODELS = {"recipients", "campaigns", "list_columns", "failed_by_reason", "opt_outs", "erasures"}
 PATIENCE_S = 30.0
+VERIFY = ("replay", "verify", "--service", "projections")
 BAD = b"\x00\x00\x00\x00\x63 these bytes are no event"
 
 
@@ -63,7 +64,7 @@ def service(database_url: str, kafka: str, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture
 def verify(service: Service, handsent: Handsent) -> Callable[..., dict[str, Any]]:
     def run(exit_code: int = 0) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(handsent("replay", "verify", "--json", exit_code=exit_code).stdout)
+        found: dict[str, Any] = json.loads(handsent(*VERIFY, "--json", exit_code=exit_code).stdout)
         assert found["equal"] is (exit_code == 0)
         return found
 
@@ -150,7 +151,7 @@ def test_every_read_model_equals_what_the_log_gives(
     assert all(table["rows"] > 0 and not table["differences"] for table in found["tables"].values())
     assert found["tables"]["recipients"]["rows"] == 50
     assert found["events"] == asyncio.run(ends_of(kafka))
-    said = handsent("replay", "verify").stdout
+    said = handsent(*VERIFY).stdout
     assert "the tables are what the log says" in said and "erasures" in said
 
 
@@ -161,7 +162,7 @@ def test_a_row_that_somebody_changed_is_named(
     of = f"projections.recipients SET processed_by = %s WHERE recipient_id = '{rid}'"
     with tampered(database_url, "UPDATE " + of % "'mallory'", "UPDATE " + of % "'sam'"):
         found = verify(exit_code=1)
-        said = handsent("replay", "verify", exit_code=1).stdout
+        said = handsent(*VERIFY, exit_code=1).stdout
     differing = {name: table["differences"] for name, table in found["tables"].items() if table["differing"]}
     difference = {"key": {"recipient_id": rid}, "live": True, "folded": True, "columns": ["processed_by"]}
     assert differing == {"recipients": [difference]}
@@ -200,7 +201,7 @@ def test_of_many_differences_the_first_are_shown_and_all_are_counted(
     by = "UPDATE projections.recipients SET position = position {} 1000"
     with tampered(database_url, by.format("+"), by.format("-")):
         found = verify(exit_code=1)["tables"]["recipients"]
-        assert "and 30 more" in handsent("replay", "verify", exit_code=1).stdout
+        assert "and 30 more" in handsent(*VERIFY, exit_code=1).stdout
     assert (found["differing"], len(found["differences"])) == (50, 20)
 
 
@@ -249,7 +250,7 @@ def test_a_run_that_is_broken_off_leaves_nothing(
 ) -> None:
     taken = "SELECT relname FROM pg_class WHERE relname LIKE 'live%' OR relpersistence = 't'"
     environment = {**os.environ, **settings, "KAFKA_BOOTSTRAP": silent_kafka}
-    with subprocess.Popen([sys.executable, "-m", "handsent", "replay", "verify"], env=environment) as running:
+    with subprocess.Popen([sys.executable, "-m", "handsent", *VERIFY], env=environment) as running:
         until(lambda: in_database(database_url, taken))
         running.send_signal(number)
         assert running.wait(PATIENCE_S) != 0
@@ -259,10 +260,10 @@ def test_a_run_that_is_broken_off_leaves_nothing(
 def test_where_projections_never_ran_or_other_topics_are_it_is_one_clear_line(
     handsent: Handsent, service: Service, postgres: str, database_url: str
 ) -> None:
-    said = handsent("replay", "verify", exit_code=1, DATABASE_URL=postgres)
+    said = handsent(*VERIFY, exit_code=1, DATABASE_URL=postgres)
     assert said.stdout == "" and said.stderr == "Error: projections has never run on this database\n"
     other = "UPDATE projections.topic_ids SET topic_id = {} WHERE topic = 'receipts'"
     [(bound,)] = in_database(database_url, "SELECT topic_id FROM projections.topic_ids WHERE topic = 'receipts'")
     with tampered(database_url, other.format("gen_random_uuid()"), other.format(f"'{bound}'")):
-        assert "receipts was made anew" in handsent("replay", "verify", exit_code=1).stderr
-    handsent("replay", "verify", "--pii", exit_code=2)
+        assert "receipts was made anew" in handsent(*VERIFY, exit_code=1).stderr
+    handsent(*VERIFY, "--pii", exit_code=2)

@@ -3,7 +3,7 @@
 import json
 
 from handsent.replay import as_dict, lines
-from projections.verdict import Difference, Refused, Table, Verdict
+from kernel.verdict import Difference, Refused, Table, Verdict
 
 GONE = Difference({"campaign_id": "c1", "name": "City"}, False, True, [])
 MADE_UP = Difference({"campaign_id": "c1", "name": "Town"}, True, False, [])
@@ -14,11 +14,14 @@ TABLES = [
     Table("erasures", 0, 0, []),
 ]
 VERDICT = Verdict(TABLES, ["c1"], [Refused("receipts", 2, 7)], 10, 1, fold_s=2.0, total_s=3.0)
+EQUAL = Verdict([Table("held", 3, 0, [])], [], [], 10, 0, fold_s=2.0, total_s=3.0)
 
 
 def test_every_difference_is_said_with_its_table_and_key() -> None:
-    said = "\n".join(lines(VERDICT))
+    said = "\n".join(lines({"scheduler": EQUAL, "projections": VERDICT}))
     for expected in (
+        "scheduler\n  held                        3 rows  equal\n",
+        "projections\n  list_columns                2 rows  2 DIFFER\n",
         "campaign_id c1, name City: the row is missing",
         "campaign_id c1, name Town: the log does not give this row",
         "recipient_id r1: state, version",
@@ -32,7 +35,14 @@ def test_every_difference_is_said_with_its_table_and_key() -> None:
 
 
 def test_the_json_says_the_same() -> None:
-    told = json.loads(json.dumps(as_dict(VERDICT)))
-    assert told["equal"] is False
+    told = json.loads(json.dumps(as_dict({"scheduler": EQUAL, "projections": VERDICT})))
+    assert told["equal"] is told["services"]["projections"]["equal"] is False
+    assert told["services"]["scheduler"]["equal"] is True
     assert told["tables"]["recipients"]["differences"] == [CHANGED._asdict()]
     assert told["refused"] == [{"topic": "receipts", "partition": 2, "offset": 7}]
+
+
+def test_projections_stand_at_the_top_of_the_json_as_well() -> None:
+    told = as_dict({"scheduler": EQUAL, "projections": VERDICT})
+    assert {**told["services"]["projections"], "equal": False, "services": told["services"]} == told
+    assert set(as_dict({"scheduler": EQUAL})) == {"equal", "services"}

@@ -1,4 +1,4 @@
-"""What comparing the live read models with those that were folded once more has found."""
+"""What comparing a service's live tables with those that were folded once more has found."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Table:
 
 
 class Refused(NamedTuple):
-    """An event that projections has folded, and that cannot be folded now."""
+    """An event that the service has folded, or written itself, and that cannot be folded now."""
 
     topic: str
     partition: int
@@ -55,12 +55,20 @@ class Verdict:
         return round(self.events / self.fold_s) if self.fold_s else 0
 
 
-def missing(beginnings: Mapping[Position, int], ends: Mapping[Position, int], until: Mapping[Position, int]) -> str:
-    """What the log lacks of the offsets 0 to `until`, in words; empty when it has them all."""
+def missing(
+    beginnings: Mapping[Position, int],
+    ends: Mapping[Position, int],
+    until: Mapping[Position, int],
+    begun_later: frozenset[str] = frozenset(),
+) -> str:
+    """What the log lacks of the offsets 0 to `until`, in words; empty when it has them all.
+
+    The topics `begun_later` are not kept for ever: of them it need not have the beginning.
+    """
     for (topic, partition), end in sorted(until.items()):
         first, last = beginnings[topic, partition], ends[topic, partition]
-        if first > 0:
+        if first > 0 and topic not in begun_later:
             return f"{topic}-{partition} begins at offset {first}: what was before is gone, and cannot be folded again"
         if last < end:
-            return f"{topic}-{partition} ends at offset {last}: projections has read up to {end}"
+            return f"{topic}-{partition} ends at offset {last}: the tables say that it reached {end}"
     return ""

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from projections.verdict import Difference, Refused, Table, Verdict, missing
+from kernel.verdict import Difference, Refused, Table, Verdict, missing
 
 EQUAL = Verdict([Table("campaigns", 3, 0, [])], [], [], events=900, passed_over=1, fold_s=0.5, total_s=1.0)
 ROW = Difference({"campaign_id": "c1"}, True, True, ["delivered"])
@@ -38,4 +38,9 @@ def test_a_log_that_reaches_from_the_beginning_to_where_the_tables_stand_lacks_n
 
 def test_a_log_without_its_beginning_or_its_end_says_which_partition() -> None:
     assert missing({AT: 3}, {AT: 8}, {AT: 8}).startswith("receipts-2 begins at offset 3")
-    assert missing({AT: 0}, {AT: 7}, {AT: 8}) == "receipts-2 ends at offset 7: projections has read up to 8"
+    assert missing({AT: 0}, {AT: 7}, {AT: 8}) == "receipts-2 ends at offset 7: the tables say that it reached 8"
+
+
+def test_a_topic_that_is_not_kept_for_ever_may_lack_its_beginning() -> None:
+    assert missing({("clock", 0): 3}, {("clock", 0): 8}, {("clock", 0): 8}, frozenset({"clock"})) == ""
+    assert missing({("clock", 0): 3}, {("clock", 0): 7}, {("clock", 0): 8}, frozenset({"clock"}))
