@@ -40,11 +40,13 @@ class Cutter:
         self._end, self._size, self._whole = end, size, whole
         self._cut = Cut(first, [], [])
 
-    def add(self, offset: int, leaf: bytes) -> None:
+    def add(self, offset: int, leaf: bytes) -> int:
+        """The leaf's place in its block."""
         while offset >= self._cut.first + self._size:
             self._next()
         self._cut.offsets.append(offset)
         self._cut.leaves.append(leaf)
+        return len(self._cut.leaves) - 1
 
     def finish(self) -> None:
         while self._cut.first < self._end:

@@ -68,16 +68,19 @@ class Signed:
     """A checkpoint as its file holds it."""
 
     checkpoint: Checkpoint
-    body: bytes
+    data: bytes
     signature: bytes
-    digest: str
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
 
     @property
     def name(self) -> str:
         return f"checkpoint {self.checkpoint.number}"
 
     def is_of(self, key: Ed25519PublicKey) -> bool:
-        return is_signed(key, self.signature, self.body)
+        return is_signed(key, self.signature, self.data[: self.data.index(b"\n") + 1])
 
 
 def sign(checkpoint: Checkpoint, key: Ed25519PrivateKey) -> bytes:
@@ -115,7 +118,7 @@ def read(data: bytes) -> Signed:
         checkpoint = _checkpoint(json.loads(body))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadCheckpoint(f"it is no checkpoint: {error}") from None
-    return Signed(checkpoint, body + b"\n", signature, hashlib.sha256(data).hexdigest())
+    return Signed(checkpoint, data, signature)
 
 
 def _checkpoint(said: dict[str, Any]) -> Checkpoint:
