@@ -21,6 +21,8 @@ from schemas.topics import TOPIC_OF
 
 MAGIC = b"\x00"
 HEADER_BYTES = 5
+ID_BYTES = 37  # 36 of text behind a length
+ID_LENGTH = b"\x48"  # 36, as Avro writes it
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 ROOT = Path(__file__).parent
@@ -150,6 +152,21 @@ def event_type_of(value: bytes) -> str:
 def event_id_of(value: bytes) -> str:
     """The event's id without decoding the rest: the first field, 36 bytes of text behind a one-byte length."""
     return value[HEADER_BYTES + 1 : HEADER_BYTES + 37].decode()
+
+
+def leading_ids(value: bytes | None, count: int) -> tuple[str, ...] | None:
+    """The event's first `count` ids (event_id, account_id, then those that apply) without decoding the rest.
+
+    None where the bytes do not begin like an event with so many ids.
+    """
+    end = HEADER_BYTES + count * ID_BYTES
+    if not value or len(value) < end or value[:HEADER_BYTES] not in _BY_PREFIX:
+        return None
+    ids = value[HEADER_BYTES:end]
+    if ids[::ID_BYTES] != ID_LENGTH * count:
+        return None
+    text = ids.decode("ascii", "replace")
+    return tuple([text[at + 1 : at + ID_BYTES] for at in range(0, len(ids), ID_BYTES)])
 
 
 def key_of(event: Event) -> bytes | None:

@@ -14,6 +14,7 @@ COMMANDS = {
     "person": "handsent.person:person",
     "proof": "handsent.proof:proof",
     "events": "handsent.events:events",
+    "audit": "handsent.audit.command:audit",
     "quarantine": "handsent.quarantine:commands",
     "replay": "handsent.replay:replay",
     "vault": "handsent.vault:vault",

@@ -20,6 +20,8 @@ FOLLOWS = {
     "DISPATCHER_URL": "DISPATCHER_PORT",
     "PROJECTIONS_URL": "PROJECTIONS_PORT",
 }
+# What signs checkpoints is the operator's: a service that had it could vouch for itself.
+NOT_FOR_SERVICES = {"AUDIT_KEY", "AUDIT_KEY_FILE"}
 URL = r"^https?://[^/\s]+"
 
 
@@ -47,6 +49,7 @@ class StackSettings(ServiceSettings):
     vault_database_url: str = Field("", pattern=r"^postgres(ql)?://", repr=False)
     vault_key: str = Field("", min_length=32, repr=False)
     vault_keys_old: str = Field("", repr=False)
+    audit_key: str = Field("", pattern=r"^[0-9a-f]{64}$", repr=False)
     callback_key: str = Field("", min_length=16, repr=False)
     twilio_account_sid: str = Field("", min_length=1)
     twilio_auth_token: str = Field("", min_length=1, repr=False)
@@ -81,11 +84,11 @@ def service_environment(settings: StackSettings, home: Path, secrets: Mapping[st
     given = {
         name: value.rstrip("/") if name in FOLLOWS else value
         for name, value in explicit(settings).items()
-        if name not in places
+        if name not in places.keys() | NOT_FOR_SERVICES
     }
     return {**own, **made, **ports, "DEFAULT_REGION": settings.default_region, **given, **places}
 
 
 def inherited() -> dict[str, str]:
     """The caller's environment, for settings that only one service knows; an empty one counts as not set."""
-    return {name: value for name, value in os.environ.items() if value}
+    return {name: value for name, value in os.environ.items() if value and name not in NOT_FOR_SERVICES}

@@ -112,15 +112,23 @@ class _TopicIdsRequest(Request[_MetadataRequestV12]):  # type: ignore[misc]
         return request_struct_class([(uuid.UUID(int=0), topic, {}) for topic in self._topics], False, False, {})
 
 
-async def describe(bootstrap: str, topics: Iterable[str]) -> tuple[dict[str, str], dict[str, int]]:
-    """(topic -> Kafka's id of it, topic -> number of partitions). Raises LogLost for a topic that does not exist."""
-    wanted = sorted(topics)
+async def cluster_id(bootstrap: str) -> str:
+    """Kafka's id of the cluster, which was made with it and does not change."""
+    return str((await _metadata(bootstrap, [])).cluster_id)
+
+
+async def _metadata(bootstrap: str, topics: list[str]) -> Any:
     client = AIOKafkaClient(bootstrap_servers=bootstrap, client_id="handsent-describe")
     await client.bootstrap()
     try:
-        answer: Any = await client.send(client.get_random_node(), _TopicIdsRequest(wanted))
+        return await client.send(client.get_random_node(), _TopicIdsRequest(topics))
     finally:
         await client.close()
+
+
+async def describe(bootstrap: str, topics: Iterable[str]) -> tuple[dict[str, str], dict[str, int]]:
+    """(topic -> Kafka's id of it, topic -> number of partitions). Raises LogLost for a topic that does not exist."""
+    answer = await _metadata(bootstrap, sorted(topics))
     ids: dict[str, str] = {}
     partitions: dict[str, int] = {}
     for error_code, topic, topic_id, _internal, found, *_ in answer.topics:

@@ -22,6 +22,7 @@ from schemas.codec import (
     event_type_of,
     from_micros,
     key_of,
+    leading_ids,
     published_schema,
     to_micros,
     versions_of,
@@ -44,6 +45,7 @@ STOP = PersonOptedOut(
     source=OptOutSource.REPLY,
     evidence="Stop!",
 )
+SUBJECTS = ("event_id", "account_id", "campaign_id", "recipient_id", "person_id")
 
 
 @pytest.mark.parametrize("event_type", EVENTS)
@@ -56,6 +58,9 @@ def test_what_was_encoded_is_decoded(event_type: type[Event], data: st.DataObjec
     assert encode(decode(value)) == value
     assert event_type_of(value) == event_type.__name__
     assert event_id_of(value) == event.event_id
+    ids = tuple(getattr(event, name) for name in SUBJECTS if hasattr(event, name))
+    assert leading_ids(value, len(ids)) == ids and leading_ids(value, len(ids) + 1) is None
+    assert leading_ids(value[: HEADER_BYTES + 36], 1) is None and leading_ids(b"\xff" + value, 1) is None
     key = TOPIC_OF[event_type].key
     assert key_of(event) == (None if key is None else getattr(event, key).encode())
 

@@ -1,0 +1,121 @@
+"""A whole check: checkpoints with each other and with the log, and exports with all of it."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from handsent.audit import archive, check_against, check_export, check_log, log, shelf
+from handsent.audit.archive import Archive
+from handsent.audit.blocks import Cut
+from handsent.audit.check_export import About, Checked, about
+from handsent.audit.checkpoint import Signed, Span, chain
+from handsent.audit.desk import Desk
+from handsent.audit.findings import Findings
+
+__all__ = ["Check", "about", "in_order"]
+
+
+def in_order(checkpoints: Sequence[Signed]) -> list[Signed]:
+    """As a chain. Raises Unreadable for what is none: an export cannot be proven with it."""
+    ordered, wrong = chain(checkpoints)
+    if wrong:
+        raise log.Unreadable(f"{wrong[0]}: look at it with `handsent audit check`")
+    return ordered
+
+
+class Check:
+    """What was given to check, and what was found."""
+
+    def __init__(self, keys: Sequence[Ed25519PublicKey], given: Mapping[Path, Signed], bootstrap: str | None) -> None:
+        """`bootstrap` is None where the log is not to be looked at."""
+        self._keys, self._bootstrap = keys, bootstrap
+        self._files = {signed.digest: path for path, signed in given.items()}
+        self._chain, wrong = chain(given.values())
+        self.findings, self.notes = Findings(), list[str]()
+        self.findings.extend("checkpoints", wrong)
+
+    def checkpoints(self) -> None:
+        """Signatures, and the log."""
+        self._signed(self._chain)
+        if not self._chain:
+            return
+        first = self._chain[0].checkpoint.number
+        if first > 1:
+            self.notes.append(f"what was before checkpoint {first} is not checked: the ones before were not given")
+        if self._bootstrap is None:
+            self.notes.append("the checkpoints were not held against the log")
+            return
+        self.findings.extend("the log", log.run(self._of_log))
+        blocks = sum(len(span.blocks) for signed in self._chain for span in signed.checkpoint.spans)
+        self.notes.append(f"{len(self._chain)} checkpoints, {blocks} blocks were held against the log")
+
+    async def _of_log(self) -> list[str]:
+        assert self._bootstrap is not None
+        return [line async for line in check_log.check(self._bootstrap, self._chain, self._kept)]
+
+    def _kept(self, signed: Signed, span: Span, block: int) -> Cut | None:
+        return shelf.kept(self._files[signed.digest], signed, span.position, block)
+
+    def _signed(self, checkpoints: Sequence[Signed]) -> None:
+        for signed in checkpoints:
+            if self._keys and not any(signed.is_of(key) for key in self._keys):
+                self.findings.add("signatures", f"{signed.name} is not signed with this key")
+
+    def export(self, path: Path) -> None:
+        """Everything that can be said of an export with what was given."""
+        with archive.opened(path) as opened, tempfile.TemporaryDirectory() as place:
+            told = about(opened)
+            check_export.check_sums(opened, self.findings)
+            check_export.check_schemas(opened, self.findings)
+            signed = check_export.check_signature(opened, self._keys, self.findings)
+            inside = self._inside(opened)
+            checked = self._content(opened, told, inside, Path(place))
+            self._note(path, told, inside, checked, signed)
+
+    def _inside(self, opened: Archive) -> list[Signed]:
+        """The export's own checkpoints, which must be those that were given, where both have one."""
+        inside = check_export.checkpoints(opened, self.findings)
+        self._signed(inside)
+        given = {signed.checkpoint.number: signed.digest for signed in self._chain}
+        for signed in inside:
+            if given.get(signed.checkpoint.number, signed.digest) != signed.digest:
+                self.findings.add("checkpoints", f"{signed.name} in the export is not the one that was given")
+        return inside
+
+    def _content(self, opened: Archive, told: About, inside: Sequence[Signed], place: Path) -> Checked:
+        desk = Desk(place, told.campaign_id)
+        try:
+            checked = check_export.check_records(opened, told, inside, desk, self.findings)
+            check_export.check_figures(opened, told, desk, self.findings)
+        finally:
+            desk.close()
+        if self._bootstrap is not None:
+            self._against_log(opened, told, place)
+        return checked
+
+    def _against_log(self, opened: Archive, told: About, place: Path) -> None:
+        bootstrap = self._bootstrap
+        assert bootstrap is not None
+        (place / "log").mkdir()
+        desk = Desk(place / "log", told.campaign_id)
+        try:
+            log.run(lambda: check_against.check(bootstrap, opened, told, desk, self.findings))
+        finally:
+            desk.close()
+
+    def _note(self, path: Path, told: About, inside: Sequence[Signed], checked: Checked, signed: bool | None) -> None:
+        self.notes.append(f"{path.name}: campaign {told.campaign_id}, {checked.records} records counted once more")
+        if checked.withheld:
+            self.notes.append(f"of {checked.withheld} of them only the hash is here: they were not sealed")
+        if inside and self._keys:
+            self.notes.append(f"{checked.proven} of them are proven by checkpoints, {checked.later} came later")
+        elif inside:
+            self.notes.append("whose checkpoints these are was not looked at: give --public-key")
+        else:
+            self.notes.append("it has no checkpoints: that its records were in the log only the log can show")
+        if signed is None:
+            self.notes.append("that it is complete nobody vouches for: MANIFEST is not signed, or no key was given")
+        if self._bootstrap is None:
+            self.notes.append("it was not held against the log")

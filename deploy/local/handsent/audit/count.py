@@ -1,0 +1,51 @@
+"""Counts the figures once more, from events.jsonl alone: unpack the archive there, and run `python3 count.py`."""
+
+import json
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+ATTEMPT = ["SendAttempted", "MessageUnresolved", "SendNotAccepted", "MessageRejected", "MessageAccepted"]
+RECEIPT = ["MessageUnconfirmed", "MessageNotDelivered", "MessageDelivered"]  # each list: the stronger word comes later
+HERE = Path(__file__).parent
+people: dict[str, dict[str, Any]] = defaultdict(dict)
+with (HERE / "events.jsonl").open(encoding="utf-8") as events:
+    for told in map(json.loads, events):
+        said, kind = told.get("event", {}), told["type"]
+        if said.get("recipient_id"):
+            person, reason = people[said["recipient_id"]], said.get("reason")
+            person.setdefault(kind, True)
+            if (
+                kind in ATTEMPT + RECEIPT
+            ):  # the latest attempt counts, and of it the strongest word; a receipt proves it
+                word = ATTEMPT.index(kind) if kind in ATTEMPT else 4
+                person["attempt"] = max(person.get("attempt", (0, 0, "")), (said["attempt"], word, reason or ""))
+            if kind in RECEIPT:
+                word = RECEIPT.index(kind)
+                receipt = (word == 2, said["attempt"], word, reason or "")
+                person["receipt"] = max(person.get("receipt", receipt), receipt)
+NOT_DELIVERED = ["failed", "awaiting", "unconfirmed", "unknown"]
+LEAVES = ["unprocessed", "waiting", "suppressed", "dropped", "delivered", *NOT_DELIVERED]
+numbers, reasons = Counter(dict.fromkeys(LEAVES, 0)), Counter[str]()
+for person in people.values():
+    number, word, why = person.get("attempt", (0, 2, ""))
+    delivered, of, verdict, because = person.get("receipt", (False, 0, 0, ""))
+    if of and (delivered or of == number):
+        state, why = ["unconfirmed", "failed", "delivered"][verdict], because
+    elif word != 2:
+        state = ["awaiting", "unknown", "", "failed", "awaiting"][word]
+    elif "MessageSuppressed" in person or "MessageDropped" in person:
+        state = "suppressed" if "MessageSuppressed" in person else "dropped"
+    else:
+        state = "waiting" if number or {"RecipientProcessed", "MessageReleased"} & person.keys() else "unprocessed"
+    numbers[state] += 1
+    reasons[why or "unknown"] += state == "failed"
+figures = json.loads((HERE / "figures.json").read_text(encoding="utf-8"))
+numbers["not_delivered"] = sum(numbers[part] for part in NOT_DELIVERED)
+numbers["sent"] = numbers["delivered"] + numbers["not_delivered"]
+numbers["processed"] = sum(numbers[part] for part in ("waiting", "suppressed", "dropped", "sent"))
+numbers["recipients"] = numbers["unprocessed"] + numbers["processed"]
+same = dict(+reasons) == figures["failed_by_reason"] and all(numbers[name] == figures[name] for name in numbers)
+print(json.dumps({**numbers, "failed_by_reason": +reasons}, indent=2))
+print("the same as figures.json" if same else "NOT THE SAME AS figures.json")
+raise SystemExit(0 if same else 1)
