@@ -1,6 +1,5 @@
 """What people ask about their campaigns: progress, report, recipients, timeline. Every role may read."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 from uuid import UUID
@@ -27,7 +26,9 @@ from kernel.web import (
 )
 
 from projections import api_answers as answers
-from projections import store_reads
+from projections import api_campaign, store_reads
+from projections.api_campaign import no_campaign
+from projections.api_figures import Figures
 from projections.api_report import Reports
 from projections.api_stream import Feeds
 from projections.app_clock import Clock
@@ -39,9 +40,6 @@ from projections.store_reads import Campaign, Cursor
 from projections.timeline import facts
 
 MOST = 500
-# A campaign is known here a moment after send-intake has answered its making: ask again before saying 404.
-NEWS_PATIENCE_S = 2.0
-NEWS_POLL_S = 0.1
 START = Cursor(-1, UUID(int=0))
 
 Limit = Annotated[int, Query(ge=1, le=MOST)]
@@ -100,7 +98,7 @@ class Reading:
         key = (await self._campaign(campaign_id, request)).key
         found = await store_reads.progress(self._pool, [key])
         if key not in found:
-            raise _no_campaign()
+            raise no_campaign()
         waits_for = self._clock.waits_for(found[key].waiting)
         return Response(found[key].body(waits_for), media_type="application/json")
 
@@ -167,18 +165,7 @@ class Reading:
         return json_response({"states": await store_reads.states(self._pool, campaign, recipient_ids)})
 
     async def _campaign(self, campaign_id: UUID, request: Request) -> Campaign:
-        """The campaign, if it is the caller's account's. Raises Problem 404."""
-        account_id = user_of(request).account_id
-        deadline = asyncio.get_running_loop().time() + NEWS_PATIENCE_S
-        while (found := await store_reads.campaign(self._pool, campaign_id, account_id)) is None:
-            if asyncio.get_running_loop().time() >= deadline:
-                raise _no_campaign()
-            await asyncio.sleep(NEWS_POLL_S)
-        return found
-
-
-def _no_campaign() -> Problem:
-    return Problem(404, "not_found", "There is no such campaign.")
+        return await api_campaign.campaign_of(self._pool, campaign_id, request)
 
 
 async def _while_let_in(request: Request, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -235,6 +222,7 @@ def build(
     """The service's HTTP side."""
     api = create_api("Handsent projections", token_key, ready, status, revocations=revocations)
     reading = Reading(pool, vault, feeds, log, clock)
+    api.include_router(Figures(pool).router())
     api.include_router(reading.router())
     api.include_router(reading.persons())
     return api

@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel.received import Received
-from projections.figures import changes, numbers
+from projections.changes import Presses, changes
+from projections.figures import numbers
 from projections.progress import Row, State, fold, leaf, new_row
 
 from tests.unit.projections.histories import batches, histories, log_of
@@ -21,6 +22,8 @@ class ReadModels:
         self.rows: dict[str, Row] = {}
         self.leaves: dict[str, Counter[str]] = {}
         self.reasons: dict[str, Counter[str]] = {}
+        self.minutes: dict[str, Counter[Any]] = {}
+        self.senders: dict[str, dict[str, Presses]] = {}
         self.events: Counter[str] = Counter()
         self._known: dict[str, set[str]] = {}
 
@@ -38,12 +41,15 @@ class ReadModels:
         for campaign_id, change in changes(moves).items():
             self.leaves.setdefault(campaign_id, Counter()).update(change.leaves)
             self.reasons.setdefault(campaign_id, Counter()).update(change.failed_by_reason)
+            self.minutes.setdefault(campaign_id, Counter()).update(change.minutes)
+            known = self.senders.setdefault(campaign_id, {})
+            known |= {id_: known[id_].joined(p) if id_ in known else p for id_, p in change.senders.items()}
             self.events[campaign_id] += change.events
 
     def told(self) -> Any:
-        return self.rows, self.events, {
-            id_: (numbers(leaves), +self.reasons[id_]) for id_, leaves in self.leaves.items()
-        }  # fmt: skip
+        minutes = {id_: {at: n for at, n in found.items() if n} for id_, found in self.minutes.items()}
+        figures = {id_: (numbers(leaves), +self.reasons[id_]) for id_, leaves in self.leaves.items()}
+        return self.rows, self.events, figures, minutes, self.senders
 
     def check(self) -> None:
         """The sums of Progress hold, and each figure is a recount of the rows."""
@@ -57,6 +63,16 @@ class ReadModels:
             assert {state: told[state] for state in State} == {s: [r[0] for r in rows].count(s) for s in State}
             assert +reasons == Counter(reason for state, reason in rows if state == State.FAILED)
             assert sum(reasons.values()) == told["failed"] and min(reasons.values(), default=0) >= 0
+            self._check_minutes(campaign_id)
+
+    def _check_minutes(self, campaign_id: str) -> None:
+        """Every point of the figures over time is a count of people, and the last is what they are now."""
+        leaves: Counter[str] = Counter()
+        found = self.minutes[campaign_id]
+        for minute in sorted({minute for minute, _ in found}):
+            leaves.update({state: found[minute, state] for state in State})
+            assert min(leaves.values()) >= 0
+        assert +leaves == +self.leaves[campaign_id]
 
 
 def in_order(events: list[Any]) -> ReadModels:
