@@ -170,6 +170,7 @@ for path in (
     "progress/history",
     "senders",
     "report.csv",
+    "report.xlsx",
     "recipients",
     "recipients/{rid}",
     "recipients/{rid}/timeline",

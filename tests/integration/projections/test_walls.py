@@ -14,6 +14,7 @@ from kernel.testing import VAULT_KEY, nothing_revoked
 from kernel.tokens import Role, User, issue
 from kernel.vault import open_vault
 from projections import api, api_campaign, store_reads
+from projections.api_report import Reports
 from projections.api_stream import Feeds
 from projections.app_clock import Clock
 from projections.app_log import EventLog
@@ -44,10 +45,9 @@ async def ann_asks_for_ben_s(
     monkeypatch.setattr(api_campaign, "NEWS_PATIENCE_S", 0.0)
     vault = await open_vault(postgres.url, "projections", [VAULT_KEY])
     clock = Clock("nowhere")
-    web = api.build(
-        read_models, vault, Feeds(read_models, clock), _EmptyLog("nowhere"), clock, TOKEN_KEY, nothing_revoked(),
-        _probe, _probe,
-    )  # fmt: skip
+    reports = Reports(read_models, vault, 1024**2)
+    reading = api.Reading(read_models, vault, Feeds(read_models, clock), reports, _EmptyLog("nowhere"), clock)
+    web = api.build(read_models, reading, TOKEN_KEY, nothing_revoked(), _probe, _probe)
     token = issue(TOKEN_KEY, User(ANN, "ann", Role.MANAGER, "Ann"), "t")
     path, rid = f"/api/v1/campaigns/{id_of(BEN, 'campaign_id')}", id_of(BEN, "recipient_id")
     paths = (

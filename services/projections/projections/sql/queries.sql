@@ -197,6 +197,10 @@ SELECT r.person_id::text, r.history, c.created_place, c.ended_place,
 -- The columns of a campaign's lists, in list order.
 SELECT name FROM list_columns WHERE campaign_id = $1 ORDER BY place, name;
 
+-- name: moment
+-- When it is, and the offsets that everything read in the same snapshot stands at.
+SELECT clock_timestamp(), as_of();
+
 -- name: report
 -- The recipients of a campaign in list order, times as the report writes them.
 SELECT d.recipient_id::text, d.person_id::text, d.phone, d.columns, d.cells, d.state, d.delivery, d.reason_code,
