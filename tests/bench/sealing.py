@@ -16,8 +16,9 @@ from kernel.seal import CALLBACK, CELLS, NUMBER, Key, text_of, unseal
 from kernel.vault import Kind, Vault, open_vault
 from projections import store
 from projections.progress import Listed, Pressed, Row
+from projections.report import Sheet
 from projections.store import Stored
-from projections.store_reads import report
+from projections.store_report import one_moment, report
 
 PEOPLE = 20_000
 IMPORTED, BATCH = 1000, 100  # a piece of a list; presses, intents and receipts that share a transaction under load
@@ -72,8 +73,8 @@ class _NoVault(Vault):
 
 async def _report_s(pool: Pool, vault: Vault, campaign_id: UUID) -> float:
     began = time.perf_counter()
-    async with pool.acquire() as connection:
-        size = sum([len(chunk) async for chunk in report(connection, vault, campaign_id)])
+    async with pool.acquire() as connection, one_moment(connection):
+        size = sum([len(chunk) async for chunk in report(connection, vault, campaign_id, Sheet)])
     assert size > 100 * PEOPLE
     return time.perf_counter() - began
 

@@ -61,7 +61,7 @@ def apis() -> dict[str, FastAPI]:
             NOTHING, NOTHING, DispatcherSettings(**SETTINGS), probes, webhooks, persons, revocations, wake, wake
         ),
         "projections": projections.api.build(
-            NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, SETTINGS["token_key"], revocations, _none, _none
+            NOTHING, projections.api.Reading(*[NOTHING] * 6), SETTINGS["token_key"], revocations, _none, _none
         ),
         "scheduler": create_api("scheduler", SETTINGS["token_key"], _none, _none),
     }

@@ -13,7 +13,7 @@ OF_PEOPLE = [
     *(module for package in SERVICES.values() for module in modules(package) if module.stem.startswith("api")),
     *(PACKAGES["send_intake"] / f"{name}.py" for name in ("store", "store_presses", "store_sealed", "store_sending")),
     *(PACKAGES["dispatcher"] / f"{name}.py" for name in ("store_opt_outs", "store_persons")),
-    PACKAGES["projections"] / "store_reads.py",
+    *(PACKAGES["projections"] / f"{name}.py" for name in ("store_reads", "store_figures", "store_report")),
 ]
 AT_ONCE = {"acquire", "execute", "executemany", "fetch", "fetchrow", "fetchval"}
 FOR_THE_SERVICE = {"depths", "finish"}  # the figures of /status; what is left to do of erasures

@@ -9,6 +9,7 @@ from kernel.settings import load
 from kernel.vault import open_vault
 
 from projections import api
+from projections.api_report import Reports
 from projections.api_stream import Feeds
 from projections.app import TOPICS, PacedLoop, handle
 from projections.app_clock import Clock
@@ -29,15 +30,17 @@ async def main(stop: runner.Stop) -> None:
     batches = PacedLoop(pool, handle, asyncio.Event())
     revocations = Revocations(settings.kafka_bootstrap)
     clock, events = Clock(settings.kafka_bootstrap), EventLog(settings.kafka_bootstrap)
-    feeds = Feeds(pool, clock)
+    feeds, reports = Feeds(pool, clock), Reports(pool, vault, settings.report_spool_bytes)
     probes = health.Health(pool, inputs, settings.kafka_bootstrap)
-    web = api.build(pool, vault, feeds, events, clock, settings.token_key, revocations, probes.ready, probes.status)
+    reading = api.Reading(pool, vault, feeds, reports, events, clock)
+    web = api.build(pool, reading, settings.token_key, revocations, probes.ready, probes.status)
     await runner.together(
         stop,
         runner.serve(web, settings.bind_host, settings.projections_port),
         consume(SERVICE, settings.kafka_bootstrap, TOPICS, batches),
         clock.run(),
         feeds.run(),
+        reports.run(),
         revocations.run(),
     )
     await events.stop()

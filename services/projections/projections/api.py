@@ -1,6 +1,5 @@
 """What people ask about their campaigns: progress, report, recipients, timeline. Every role may read."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 from uuid import UUID
@@ -8,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from kernel.database import Pool
-from kernel.openapi import takes, text
+from kernel.openapi import refuses, takes, text
 from kernel.revocations import Revocations
 from kernel.tokens import Role
 from kernel.vault import Vault
@@ -27,21 +26,19 @@ from kernel.web import (
 )
 
 from projections import api_answers as answers
-from projections import store_reads
-from projections.api_report import Reports
+from projections import api_campaign, store_reads
+from projections.api_campaign import no_campaign
+from projections.api_figures import Figures
+from projections.api_report import CSV, XLSX, Kind, Reports
 from projections.api_stream import Feeds
 from projections.app_clock import Clock
 from projections.app_log import EventLog, LogUnavailable
 from projections.figures import SUMS, leaves_of
 from projections.progress import State
-from projections.report import file_name
 from projections.store_reads import Campaign, Cursor
 from projections.timeline import facts
 
 MOST = 500
-# A campaign is known here a moment after send-intake has answered its making: ask again before saying 404.
-NEWS_PATIENCE_S = 2.0
-NEWS_POLL_S = 0.1
 START = Cursor(-1, UUID(int=0))
 
 Limit = Annotated[int, Query(ge=1, le=MOST)]
@@ -50,9 +47,9 @@ Limit = Annotated[int, Query(ge=1, le=MOST)]
 class Reading:
     """The questions, answered from the read models."""
 
-    def __init__(self, pool: Pool, vault: Vault, feeds: Feeds, log: EventLog, clock: Clock) -> None:
-        self._pool, self._vault, self._feeds, self._log, self._clock = pool, vault, feeds, log, clock
-        self._reports = Reports(pool, vault)
+    def __init__(self, pool: Pool, vault: Vault, feeds: Feeds, reports: Reports, log: EventLog, clock: Clock) -> None:
+        self._pool, self._vault, self._feeds, self._reports = pool, vault, feeds, reports
+        self._log, self._clock = log, clock
 
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/api/v1/campaigns/{campaign_id}", route_class=Guarded)
@@ -64,8 +61,8 @@ class Reading:
         get("/progress", self.progress, "progress", response_model=answers.Progress)
         get("/progress/stream", self.stream, "progress", response_class=Response,
             responses=text("text/event-stream", "`progress` events; their data is Progress"))  # fmt: skip
-        get("/report.csv", self.report, "report", response_class=Response,
-            responses=text("text/csv", "One row per recipient, in list order"))  # fmt: skip
+        for path, endpoint, kind in (("csv", self.report_csv, CSV), ("xlsx", self.report_xlsx, XLSX)):
+            get(f"/report.{path}", endpoint, "report", response_class=Response, responses=_in_parts(kind))
         get("/recipients", self.recipients, "recipients", response_model=answers.RecipientPage)
         get("/recipients/{recipient_id}", self.recipient, "recipients", response_model=answers.Recipient)
         get("/recipients/{recipient_id}/timeline", self.timeline, "recipients", response_model=answers.Timeline)
@@ -100,7 +97,7 @@ class Reading:
         key = (await self._campaign(campaign_id, request)).key
         found = await store_reads.progress(self._pool, [key])
         if key not in found:
-            raise _no_campaign()
+            raise no_campaign()
         waits_for = self._clock.waits_for(found[key].waiting)
         return Response(found[key].body(waits_for), media_type="application/json")
 
@@ -111,13 +108,17 @@ class Reading:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(_while_let_in(request, events), media_type="text/event-stream", headers=headers)
 
-    async def report(self, campaign_id: UUID, request: Request) -> Response:
-        """The recipient report as CSV, one row per recipient in list order, all of it as of one moment."""
-        campaign = await self._campaign(campaign_id, request)
-        name = file_name(campaign.name, str(campaign_id))
-        headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
-        rows = self._reports.stream(campaign)
-        return StreamingResponse(rows, media_type="text/csv; charset=utf-8", headers=headers)
+    async def report_csv(self, campaign_id: UUID, request: Request) -> Response:
+        """The recipient report as CSV, one row per recipient in list order, all of it as of one moment.
+
+        `Handsent-As-Of` says which, `Handsent-Offsets` up to where in the topics that is. A download that broke off is
+        continued by `Range` with the `ETag` in `If-Range`; without the latter, or too late, a new report comes whole.
+        """
+        return await self._reports.answer(await self._campaign(campaign_id, request), CSV, request)
+
+    async def report_xlsx(self, campaign_id: UUID, request: Request) -> Response:
+        """The same as a workbook, with a sheet that says as of when."""
+        return await self._reports.answer(await self._campaign(campaign_id, request), XLSX, request)
 
     async def recipients(
         self,
@@ -167,18 +168,7 @@ class Reading:
         return json_response({"states": await store_reads.states(self._pool, campaign, recipient_ids)})
 
     async def _campaign(self, campaign_id: UUID, request: Request) -> Campaign:
-        """The campaign, if it is the caller's account's. Raises Problem 404."""
-        account_id = user_of(request).account_id
-        deadline = asyncio.get_running_loop().time() + NEWS_PATIENCE_S
-        while (found := await store_reads.campaign(self._pool, campaign_id, account_id)) is None:
-            if asyncio.get_running_loop().time() >= deadline:
-                raise _no_campaign()
-            await asyncio.sleep(NEWS_POLL_S)
-        return found
-
-
-def _no_campaign() -> Problem:
-    return Problem(404, "not_found", "There is no such campaign.")
+        return await api_campaign.campaign_of(self._pool, campaign_id, request)
 
 
 async def _while_let_in(request: Request, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -221,20 +211,18 @@ def _recipient_ids(given: object) -> list[UUID]:
         raise Problem(422, "invalid", "recipient_ids must be a list of ids.") from None
 
 
+def _in_parts(kind: Kind) -> dict[int | str, dict[str, Any]]:
+    """What a report's route answers, in the document."""
+    whole = text(kind.media_type.partition(";")[0], "One row per recipient, in list order")
+    return {**whole, 206: {**whole[200], "description": "The part that was asked for"}, **refuses(416)}
+
+
 def build(
-    pool: Pool,
-    vault: Vault,
-    feeds: Feeds,
-    log: EventLog,
-    clock: Clock,
-    token_key: str,
-    revocations: Revocations,
-    ready: Probe,
-    status: Probe,
+    pool: Pool, reading: Reading, token_key: str, revocations: Revocations, ready: Probe, status: Probe
 ) -> FastAPI:
     """The service's HTTP side."""
     api = create_api("Handsent projections", token_key, ready, status, revocations=revocations)
-    reading = Reading(pool, vault, feeds, log, clock)
+    api.include_router(Figures(pool).router())
     api.include_router(reading.router())
     api.include_router(reading.persons())
     return api

@@ -12,7 +12,7 @@ from kernel.outbox import Outbox
 from kernel.received import Received
 
 from projections import store
-from projections.figures import changes
+from projections.changes import changes
 from projections.progress import RecipientEvent, Row, fold, new_row
 from projections.store import Stored
 from projections.timeline import count, merge, pack

@@ -1,10 +1,8 @@
 """The numbers of Progress. Only leaves are counted; the sums follow from them, so they add up in every answer."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
-from projections.progress import Row, State, leaf
+from projections.progress import State
 
 SUMS: dict[str, tuple[str, ...]] = {
     "not_delivered": (State.FAILED, State.AWAITING, State.UNCONFIRMED, State.UNKNOWN),
@@ -28,32 +26,3 @@ def leaves_of(name: str) -> list[str] | None:
     if name in SUMS:
         return [leaf for part in SUMS[name] for leaf in leaves_of(part) or []]
     return [name] if name in list(State) else None
-
-
-@dataclass(slots=True)
-class Change:
-    """What a batch changed in the figures of one campaign."""
-
-    account_id: str
-    leaves: Counter[str] = field(default_factory=Counter)
-    failed_by_reason: Counter[str] = field(default_factory=Counter)
-    events: int = 0
-
-
-def changes(rows: Iterable[tuple[Row | None, Row, int]]) -> dict[str, Change]:
-    """The changes per campaign from (row before, row after, events that were new) of each recipient."""
-    found: dict[str, Change] = {}
-    for before, after, events in rows:
-        change = found.setdefault(after.campaign_id, Change(after.account_id))
-        change.events += events
-        _count(change, after, +1)
-        if before is not None:
-            _count(change, before, -1)
-    return found
-
-
-def _count(change: Change, row: Row, by: int) -> None:
-    state, reason = leaf(row)
-    change.leaves[state] += by
-    if state == State.FAILED:
-        change.failed_by_reason[reason or "unknown"] += by

@@ -31,11 +31,12 @@ class State(StrEnum):
 
 
 class Listed(NamedTuple):
-    """The recipient's place in the list. The rest is None when read back: it never changes."""
+    """The recipient's place in the list. Columns and cells are None when read back: they never change."""
 
     position: int
     columns: str | None = None  # the list's headers, a JSON array
     cells: str | None = None  # what stands under them, a JSON array, sealed
+    added_at: datetime | None = None
 
 
 class Pressed(NamedTuple):
@@ -72,6 +73,7 @@ class Attempt(NamedTuple):
     segments: int | None = None
     carrier_code: str | None = None
     reason: str | None = None
+    outcome_at: datetime | None = None  # of what carries a reason: not accepted, rejected, unknown
 
 
 class Receipt(NamedTuple):
@@ -178,7 +180,7 @@ def _added(row: Row, event: e.RecipientAdded) -> Row:
         return row
     # Before cells were sealed they stood in `columns`.
     cells = event.cells or storable_json(event.columns.values())
-    listed = Listed(event.position, _headers(tuple(event.columns)), cells)
+    listed = Listed(event.position, _headers(tuple(event.columns)), cells, event.occurred_at)
     return row._replace(listed=listed, number=event.number)
 
 
@@ -216,15 +218,15 @@ def _accepted(row: Row, event: e.MessageAccepted) -> Row:
 
 
 def _not_accepted(row: Row, event: e.SendNotAccepted) -> Row:
-    return _told(row, event.attempt, NOT_ACCEPTED, event.carrier_code, event.reason)
+    return _told(row, event, NOT_ACCEPTED)
 
 
 def _rejected(row: Row, event: e.MessageRejected) -> Row:
-    return _told(row, event.attempt, REJECTED, event.carrier_code, event.reason, event.carrier_message_id)
+    return _told(row, event, REJECTED, event.carrier_message_id)
 
 
 def _unresolved(row: Row, event: e.MessageUnresolved) -> Row:
-    return _told(row, event.attempt, UNKNOWN, event.carrier_code, event.reason)
+    return _told(row, event, UNKNOWN)
 
 
 def _delivered(row: Row, event: e.MessageDelivered) -> Row:
@@ -268,11 +270,16 @@ def _at_least(known: Attempt | None, number: int, outcome: str) -> Attempt:
     return Attempt(number, outcome, known.sent_at)
 
 
-def _told(row: Row, number: int, outcome: str, code: str | None, reason: str, carrier_id: str | None = None) -> Row:
-    attempt = _at_least(row.attempt, number, outcome)
-    if attempt.number != number or attempt.outcome != outcome:
+def _told(
+    row: Row, event: e.SendNotAccepted | e.MessageRejected | e.MessageUnresolved, outcome: str, id_: str | None = None
+) -> Row:
+    attempt = _at_least(row.attempt, event.attempt, outcome)
+    if (attempt.number, attempt.outcome) != (event.attempt, outcome):
         return row
-    return row._replace(attempt=attempt._replace(carrier_message_id=carrier_id, carrier_code=code, reason=reason))
+    told = attempt._replace(
+        carrier_message_id=id_, carrier_code=event.carrier_code, reason=event.reason, outcome_at=event.occurred_at
+    )
+    return row._replace(attempt=told)
 
 
 def _receipt(row: Row, receipt: Receipt) -> Row:

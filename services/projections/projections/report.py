@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from projections.columns import column_of
@@ -176,13 +177,16 @@ class Sheet:
              code, message, line.segments, line.opted_out_at, *(guarded(cells.get(name, "")) for name in self._own))
         )  # fmt: skip
 
+    def finish(self) -> None:
+        """A list of lines has no end of its own."""
+
     def taken(self) -> bytes:
         """The lines written since the last time, as UTF-8."""
         lines, self._lines = self._lines, []
         return "".join(f"{line}\n" for line in lines).encode()
 
 
-def file_name(campaign_name: str | None, campaign_id: str) -> str:
-    """A name every file system takes: letters, digits and hyphens."""
+def file_name(campaign_name: str | None, campaign_id: str, at: datetime, extension: str) -> str:
+    """A name every file system takes: letters, digits and hyphens; it says when the report was true."""
     plain = "".join(c if c.isascii() and c.isalnum() else "-" for c in (campaign_name or "")[:60])
-    return f"{'-'.join(filter(None, plain.split('-'))) or campaign_id}-recipients.csv"
+    return f"{'-'.join(filter(None, plain.split('-'))) or campaign_id}-recipients-{at:%Y%m%dT%H%M%SZ}.{extension}"

@@ -8,3 +8,4 @@ class Settings(VaultSettings):
     """See the README's table."""
 
     projections_port: int = Field(8002, ge=1, le=65535)
+    report_spool_bytes: int = Field(2 * 1024**3, ge=1024**2)

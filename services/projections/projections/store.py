@@ -1,12 +1,13 @@
 """The read models in Postgres, as the fold writes them."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import asyncpg
 from kernel.database import Connection, load_queries
 
-from projections.figures import Change
+from projections.changes import Change
 from projections.progress import Attempt, Dropped, Listed, Pressed, Receipt, Row, State, Suppressed, leaf, storable
 from schemas.events import CampaignCreated, CampaignEnded, PersonErased, PersonOptedIn, PersonOptedOut
 
@@ -55,6 +56,24 @@ async def change_figures(connection: Connection, changes: dict[str, Change]) -> 
     failures = [(id_, reason, n) for id_, c in ordered for reason, n in sorted(c.failed_by_reason.items()) if n]
     if failures:
         await connection.execute(q.change_failures, *zip(*failures, strict=True))
+    presses = [(id_, *press) for id_, c in ordered for press in _presses(c)]
+    if presses:
+        await connection.execute(q.change_senders, *zip(*presses, strict=True))
+    minutes = [(id_, *minute) for id_, c in ordered for minute in _minutes(c)]
+    if minutes:
+        without = await connection.fetch(q.change_minutes, *zip(*minutes, strict=True))
+        if without:  # or their rows would tell what was folded together
+            await connection.execute(q.forget_minutes, *zip(*without, strict=True))
+
+
+def _presses(change: Change) -> list[tuple[str, int, datetime, datetime]]:
+    return sorted((user_id, *presses) for user_id, presses in change.senders.items())
+
+
+def _minutes(change: Change) -> list[tuple[Any, ...]]:
+    """The minutes in which figures changed, in order, each with the change of every leaf."""
+    changed = sorted({minute for (minute, _), n in change.minutes.items() if n})
+    return [(minute, *(change.minutes[minute, state] for state in State)) for minute in changed]
 
 
 async def create_campaigns(connection: Connection, created: dict[str, tuple[CampaignCreated, bytes]]) -> None:
@@ -103,15 +122,17 @@ async def drifted(connection: Connection) -> list[str]:
 
 _UNLISTED = Listed(UNLISTED)
 _NO_PRESSED, _NO_DROPPED, _NO_SUPPRESSED = (None,) * 3, (None,) * 2, (None,) * 3
-_NO_ATTEMPT, _NO_RECEIPT = (None,) * 8, (None,) * 5
+_NO_ATTEMPT, _NO_RECEIPT = (None,) * 9, (None,) * 5
 
 
 def _columns(stored: Stored) -> tuple[Any, ...]:
     """A row as the table has it."""
     row, history = stored
+    *place, added_at = row.listed or _UNLISTED
+    *attempt, outcome_at = row.attempt or _NO_ATTEMPT
     return (
         *row[:4],
-        *(row.listed or _UNLISTED),
+        *place,
         *leaf(row),
         history,
         row.number,
@@ -119,23 +140,25 @@ def _columns(stored: Stored) -> tuple[Any, ...]:
         row.released_at,
         *(row.dropped or _NO_DROPPED),
         *(row.suppressed or _NO_SUPPRESSED),
-        *(row.attempt or _NO_ATTEMPT),
+        *attempt,
         *(row.receipt or _NO_RECEIPT),
+        added_at,
+        outcome_at,
     )
 
 
 def _stored(*columns: Any) -> Stored:
     """A row as `lock_recipients` answers it."""
-    recipient_id, campaign_id, account_id, person_id, position, history, number, *facts = columns
+    recipient_id, campaign_id, account_id, person_id, position, added_at, history, number, *facts = columns
     pressed, released_at, dropped, suppressed = facts[:3], facts[3], facts[4:6], facts[6:9]
-    attempt, receipt = facts[9:17], facts[17:]
+    attempt, receipt = facts[9:18], facts[18:]
     row = Row(
         recipient_id,
         campaign_id,
         account_id,
         person_id,
         number,
-        Listed(position) if position != UNLISTED else None,
+        Listed(position, added_at=added_at) if position != UNLISTED else None,
         Pressed(*pressed) if pressed[0] else None,
         released_at,
         Dropped(*dropped) if dropped[0] else None,

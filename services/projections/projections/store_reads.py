@@ -1,25 +1,22 @@
 """The read models in Postgres, as people ask for them: each question acts for the account that asks."""
 
-from asyncio import get_running_loop
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
-from kernel.database import Connection, Pool, acting_for
+from kernel.database import Pool, acting_for
 from kernel.vault import Vault
 
 from projections import people
 from projections.figures import numbers
 from projections.progress import State
-from projections.report import COLUMNS, Line, Sheet, own_columns, words
+from projections.report import COLUMNS, words
 from projections.store import q
 from projections.timeline import Place, unpack
 from projections.wait import Waiting, WaitsFor
 
-REPORT_TIMEOUT_S = 900.0
 Key = tuple[str, str]  # account_id of whoever asks, campaign_id
-REPORT_ROWS = 500  # opened at a time: some 10 ms in which nobody else is answered
 
 
 class Progress(NamedTuple):
@@ -166,27 +163,3 @@ async def places(pool: Pool, campaign: Campaign, recipient_id: UUID) -> Places |
         return None
     of_campaign = filter(None, [row["created_place"], row["ended_place"]])
     return Places(row["person_id"], list(unpack(b"".join([row["history"], *of_campaign, *row["person_places"]]))))
-
-
-async def report(connection: Connection, vault: Vault, campaign_id: UUID) -> AsyncIterator[bytes]:
-    """The whole report in chunks, header first, all of it as of one moment.
-
-    A reader may be slow, but not for ever: the snapshot it holds keeps Postgres from tidying up. Raises TimeoutError.
-    """
-    deadline = get_running_loop().time() + REPORT_TIMEOUT_S
-    async with connection.transaction(isolation="repeatable_read", readonly=True):
-        await connection.execute(
-            f"SET LOCAL idle_in_transaction_session_timeout = '{REPORT_TIMEOUT_S:.0f}s'; SET LOCAL jit = off"
-        )
-        sheet = Sheet(own_columns(row[0] for row in await connection.fetch(q.columns_of, campaign_id)))
-        sheet.header()
-        cursor = await connection.cursor(q.report, campaign_id)
-        while rows := await cursor.fetch(REPORT_ROWS):
-            if get_running_loop().time() > deadline:
-                raise TimeoutError("the reader of a report is too slow")
-            keys = await vault.keys(row[1] for row in rows)
-            for row in rows:
-                recipient_id, person_id, phone, columns, cells, *said = row
-                sheet.add(Line(recipient_id, *said), people.person(keys.get(person_id), phone, columns, cells))
-            yield sheet.taken()
-        yield sheet.taken()

@@ -40,11 +40,12 @@ def build_api(
     api.state.presses, api.state.wake_relay = presses, wake_relay
     api.state.campaigns = {}
     api.state.forwarder = forwarder
+    # Before what is below /campaigns/{campaign_id}: one of its paths would pass for an id.
+    api.include_router(api_forward.router)
     below_v1 = (api_campaigns.router, api_campaigns.below, api_recipients.router, api_sending.router)
     for part in (*below_v1, api_sessions.open_, api_sessions.router):
         api.include_router(part, prefix="/api/v1")
     api.include_router(api_sending.direct)
-    api.include_router(api_forward.router)
     api.include_router(api_pages.router)
     return api
 

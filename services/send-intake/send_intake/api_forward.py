@@ -167,12 +167,17 @@ def _passed_on(path: str, endpoint: Callable[..., Any], methods: list[str]) -> N
 for path in (
     "progress",
     "progress/stream",
+    "progress/history",
+    "senders",
     "report.csv",
+    "report.xlsx",
     "recipients",
     "recipients/{rid}",
     "recipients/{rid}/timeline",
 ):
     _passed_on(f"/api/v1/campaigns/{{campaign_id}}/{path}", _projections, ["GET"])
+_passed_on("/api/v1/campaigns/compare", _projections, ["GET"])
+_passed_on("/api/v1/account/progress", _projections, ["GET"])
 _passed_on("/api/v1/persons/{person_id}/recipients", _projections, ["GET"])
 for path in (
     "persons/{rest:path}",

@@ -27,7 +27,9 @@ from tests.integration.cli.conftest import Handsent
 from tests.integration.projections.world import Service
 from tests.unit.projections.life import Life
 
-READ_MODELS = {"recipients", "campaigns", "list_columns", "failed_by_reason", "opt_outs", "erasures"}
+READ_MODELS = {
+    "recipients", "campaigns", "list_columns", "failed_by_reason", "opt_outs", "erasures", "minutes", "senders",
+}  # fmt: skip
 PATIENCE_S = 30.0
 VERIFY = ("replay", "verify", "--service", "projections")
 BAD = b"\x00\x00\x00\x00\x63 these bytes are no event"

@@ -55,7 +55,8 @@ async def fold_all(pool: Pool, records: dict[tuple[str, int], list[Record]], cha
 async def exported(pool: Pool) -> list[Any]:
     tables = ("recipients ORDER BY recipient_id", "campaigns ORDER BY campaign_id", "list_columns ORDER BY name",
               "failed_by_reason ORDER BY reason", "opt_outs ORDER BY event_id",
-              "erasures ORDER BY event_id", "offsets ORDER BY topic")  # fmt: skip
+              "erasures ORDER BY event_id", "minutes ORDER BY minute", "senders ORDER BY campaign_id",
+              "offsets ORDER BY topic")  # fmt: skip
     return [[tuple(row) for row in await pool.fetch(f"SELECT * FROM {table}")] for table in tables]
 
 
@@ -67,7 +68,9 @@ async def test_both_read_everything_and_the_tables_are_those_of_one(read_models:
         await asyncio.gather(*(fold_all(pool, records, random.Random(f"{seed}{n}")) for n in range(2)))
     together = await exported(pool)
     assert not await drifted(pool)
-    await pool.execute("TRUNCATE recipients, campaigns, list_columns, failed_by_reason, opt_outs, erasures")
+    await pool.execute(
+        "TRUNCATE recipients, campaigns, list_columns, failed_by_reason, opt_outs, erasures, minutes, senders"
+    )
     await pool.execute("UPDATE offsets SET next_offset = 0")
     await fold_all(pool, records, random.Random(seed))
     assert await exported(pool) == together

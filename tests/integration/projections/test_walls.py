@@ -13,7 +13,8 @@ from kernel.database import Pool
 from kernel.testing import VAULT_KEY, nothing_revoked
 from kernel.tokens import Role, User, issue
 from kernel.vault import open_vault
-from projections import api, store_reads
+from projections import api, api_campaign, store_reads
+from projections.api_report import Reports
 from projections.api_stream import Feeds
 from projections.app_clock import Clock
 from projections.app_log import EventLog
@@ -41,16 +42,18 @@ async def ann_asks_for_ben_s(
     """Every question there is about a campaign and then about a person, asked by Ann about Ben's; the answers."""
     for account_id in (ANN, BEN):
         await fill(read_models, account_id)
-    monkeypatch.setattr(api, "NEWS_PATIENCE_S", 0.0)
+    monkeypatch.setattr(api_campaign, "NEWS_PATIENCE_S", 0.0)
     vault = await open_vault(postgres.url, "projections", [VAULT_KEY])
     clock = Clock("nowhere")
-    web = api.build(
-        read_models, vault, Feeds(read_models, clock), _EmptyLog("nowhere"), clock, TOKEN_KEY, nothing_revoked(),
-        _probe, _probe,
-    )  # fmt: skip
+    reports = Reports(read_models, vault, 1024**2)
+    reading = api.Reading(read_models, vault, Feeds(read_models, clock), reports, _EmptyLog("nowhere"), clock)
+    web = api.build(read_models, reading, TOKEN_KEY, nothing_revoked(), _probe, _probe)
     token = issue(TOKEN_KEY, User(ANN, "ann", Role.MANAGER, "Ann"), "t")
     path, rid = f"/api/v1/campaigns/{id_of(BEN, 'campaign_id')}", id_of(BEN, "recipient_id")
-    paths = ("/progress", "/report.csv", "/recipients", f"/recipients/{rid}", f"/recipients/{rid}/timeline")
+    paths = (
+        "/progress", "/report.csv", "/recipients", f"/recipients/{rid}", f"/recipients/{rid}/timeline",
+        "/progress/history", "/senders",
+    )  # fmt: skip
 
     async def ask() -> list[httpx.Response]:
         async with httpx.AsyncClient(
@@ -72,28 +75,30 @@ async def test_a_statement_without_its_account_filter_finds_nothing_of_another_s
     ann_asks_for_ben_s: Ask, read_models: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert take_out_the_account_filter(monkeypatch, store_reads.q) >= {"campaign"}
-    assert [answer.status_code for answer in await ann_asks_for_ben_s()] == [404] * 7
+    assert [answer.status_code for answer in await ann_asks_for_ben_s()] == [404] * 9
     await take_down_the_walls(read_models)
     _, *others = await ann_asks_for_ben_s()  # Progress still knows whose its figures are
-    assert [answer.status_code for answer in others] == [200] * 6, "it was the walls, then"
+    assert [answer.status_code for answer in others] == [200] * 8, "it was the walls, then"
 
 
 async def test_an_application_that_takes_the_campaign_for_the_caller_s_has_nothing_to_tell(
     ann_asks_for_ben_s: Ask, read_models: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def believed(_self: Any, campaign_id: UUID, _request: Any) -> Campaign:
+    async def believed(_pool: Any, campaign_id: UUID, _request: Any) -> Campaign:
         return Campaign(ANN, campaign_id, "Ann's, surely")
 
-    monkeypatch.setattr(api.Reading, "_campaign", believed)
-    progress, report, page, recipient, timeline, states, person = await ann_asks_for_ben_s()
+    monkeypatch.setattr(api_campaign, "campaign_of", believed)
+    progress, report, page, recipient, timeline, history, senders, states, person = await ann_asks_for_ben_s()
     assert [answer.status_code for answer in (progress, recipient, timeline, person)] == [404] * 4
     assert report.text.strip() == ",".join(COLUMNS)
     assert (page.json(), states.json()) == ({"recipients": []}, {"states": {}})
+    assert (history.json()["points"], senders.json()) == ([], {"senders": []})
     await take_down_the_walls(read_models)
-    progress, report, page, _, _, states, _ = await ann_asks_for_ben_s()
+    progress, report, page, _, _, history, senders, states, _ = await ann_asks_for_ben_s()
     assert progress.status_code == 404  # figures say whose they are, so that one question serves the streams of many
     assert id_of(BEN, "recipient_id") in report.text + page.text
     assert states.json() == {"states": {id_of(BEN, "recipient_id"): "waiting"}}
+    assert len(history.json()["points"]) == len(senders.json()["senders"]) == 1
 
 
 async def test_a_stream_goes_to_those_whose_campaign_it_is(read_models: Pool) -> None:

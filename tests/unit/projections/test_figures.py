@@ -5,7 +5,8 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from projections.figures import SUMS, changes, leaves_of, numbers
+from projections.changes import changes
+from projections.figures import SUMS, leaves_of, numbers
 from projections.progress import State, new_row, project
 
 from tests.unit.projections.life import Life

@@ -11,6 +11,7 @@ from projections.progress import State
 from projections.report import COLUMNS, WORDS, Line, Sheet, file_name, guarded, own_columns, words
 
 from schemas import reasons
+from tests.unit.projections.life import NOON
 
 UNPROCESSED = Line("r1", "unprocessed", "", *[None] * 12)
 texts = st.text(alphabet=st.characters(exclude_characters="\x00", exclude_categories=("Cs",)))
@@ -82,11 +83,11 @@ def test_any_cell_survives_csv_and_none_is_a_formula(cells: dict[str, str], code
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("Get out the vote!", "Get-out-the-vote-recipients.csv"),
-        ('"; rm -rf /\r\n', "rm-rf-recipients.csv"),
-        ("日本", "c1-recipients.csv"),
-        (None, "c1-recipients.csv"),
+        ("Get out the vote!", "Get-out-the-vote"),
+        ('"; rm -rf /\r\n', "rm-rf"),
+        ("日本", "c1"),
+        (None, "c1"),
     ],
 )
-def test_the_file_name_is_safe(name: str | None, expected: str) -> None:
-    assert file_name(name, "c1") == expected
+def test_the_file_name_is_safe_and_says_when_it_was_true(name: str | None, expected: str) -> None:
+    assert file_name(name, "c1", NOON, "csv") == f"{expected}-recipients-20260301T120000Z.csv"

@@ -6,10 +6,10 @@ SELECT set_config('synchronous_commit', 'off', true), set_config('enable_seqscan
 
 -- name: lock_recipients
 -- The rows of these recipients, locked in id order, so that two batches never wait for each other in a circle.
-SELECT recipient_id::text, campaign_id::text, account_id::text, person_id::text, position, history, number,
+SELECT recipient_id::text, campaign_id::text, account_id::text, person_id::text, position, added_at, history, number,
        processed_at, processed_by, due_at, released_at, dropped_at, drop_reason,
        suppressed_at, suppress_reason, opted_out_at, attempt, outcome, sent_at, accepted_at, carrier_message_id, segments,
-       outcome_code, outcome_reason, receipt_attempt, receipt, receipt_at, receipt_code, receipt_reason
+       outcome_code, outcome_reason, outcome_at, receipt_attempt, receipt, receipt_at, receipt_code, receipt_reason
   FROM recipients WHERE recipient_id = ANY($1::uuid[]) ORDER BY recipient_id FOR UPDATE;
 
 -- name: update_recipients
@@ -23,14 +23,14 @@ UPDATE recipients r
        carrier_message_id = n.carrier_message_id, segments = n.segments,
        outcome_code = n.outcome_code, outcome_reason = n.outcome_reason,
        receipt_attempt = n.receipt_attempt, receipt = n.receipt, receipt_at = n.receipt_at,
-       receipt_code = n.receipt_code, receipt_reason = n.receipt_reason
+       receipt_code = n.receipt_code, receipt_reason = n.receipt_reason, outcome_at = n.outcome_at
   FROM unnest($1::recipients[]) n
  WHERE r.recipient_id = n.recipient_id;
 
 -- name: list_recipients
 -- The place in the list of rows that were known before it, and are locked.
 UPDATE recipients r
-   SET position = n.position, columns = n.columns, cells = n.cells
+   SET position = n.position, columns = n.columns, cells = n.cells, added_at = n.added_at
   FROM unnest($1::recipients[]) n
  WHERE r.recipient_id = n.recipient_id;
 
@@ -56,6 +56,37 @@ ON CONFLICT (campaign_id) DO UPDATE
 INSERT INTO failed_by_reason AS f (campaign_id, reason, n)
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[])
 ON CONFLICT (campaign_id, reason) DO UPDATE SET n = f.n + excluded.n;
+
+-- name: change_senders
+-- What a batch adds to who pressed SEND, in key order.
+INSERT INTO senders AS s (campaign_id, processed_by, processed, first_at, last_at)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::timestamptz[], $5::timestamptz[])
+ON CONFLICT (campaign_id, processed_by) DO UPDATE
+   SET processed = s.processed + excluded.processed, first_at = least(s.first_at, excluded.first_at),
+       last_at = greatest(s.last_at, excluded.last_at);
+
+-- name: change_minutes
+-- What a batch changes in the minutes of its campaigns, in key order; answers those in which nothing changed after all.
+WITH changed AS (
+    INSERT INTO minutes AS m (campaign_id, minute, unprocessed, waiting, suppressed, dropped, delivered, failed,
+                              awaiting, unconfirmed, unknown)
+    SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+                         $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[])
+    ON CONFLICT (campaign_id, minute) DO UPDATE
+       SET unprocessed = m.unprocessed + excluded.unprocessed, waiting = m.waiting + excluded.waiting,
+           suppressed = m.suppressed + excluded.suppressed, dropped = m.dropped + excluded.dropped,
+           delivered = m.delivered + excluded.delivered, failed = m.failed + excluded.failed,
+           awaiting = m.awaiting + excluded.awaiting, unconfirmed = m.unconfirmed + excluded.unconfirmed,
+           unknown = m.unknown + excluded.unknown
+    RETURNING *
+)
+SELECT campaign_id, minute FROM changed
+ WHERE (unprocessed, waiting, suppressed, dropped, delivered, failed, awaiting, unconfirmed, unknown)
+     = (0, 0, 0, 0, 0, 0, 0, 0, 0);
+
+-- name: forget_minutes
+-- Minutes without change.
+DELETE FROM minutes WHERE (campaign_id, minute) IN (SELECT * FROM unnest($1::uuid[], $2::timestamptz[]));
 
 -- name: create_campaigns
 -- Campaigns as CampaignCreated tells of them, in id order; a repeat changes nothing.
@@ -104,14 +135,37 @@ SELECT c.campaign_id::text, c.account_id::text, c.name, c.scheduled_for, c.ended
        c.unprocessed, c.waiting, c.suppressed, c.dropped, c.delivered, c.failed, c.awaiting, c.unconfirmed, c.unknown,
        (SELECT coalesce(jsonb_object_agg(f.reason, f.n), '{}') FROM failed_by_reason f
          WHERE f.campaign_id = c.campaign_id AND f.n <> 0)::text AS failed_by_reason,
-       (SELECT coalesce(jsonb_object_agg(t.topic, t.partitions), '{}')
-          FROM (SELECT o.topic, jsonb_object_agg(o.partition, o.next_offset) AS partitions
-                  FROM offsets o GROUP BY o.topic) t)::text AS as_of
+       (SELECT as_of()) AS as_of
   FROM campaigns c WHERE c.campaign_id = ANY($1::uuid[]);
 
 -- name: versions
 -- How far the figures of these campaigns are.
 SELECT campaign_id::text, account_id::text, version FROM campaigns WHERE campaign_id = ANY($1::uuid[]);
+
+-- name: span
+-- The first and the last minute in which figures of a campaign changed.
+SELECT min(minute) AS first, max(minute) AS last FROM minutes WHERE campaign_id = $1;
+
+-- name: over_time
+-- How figures changed from step to step, and the offsets they stand at.
+SELECT date_bin($2::interval, minute, '2001-01-01Z') AS at, sum(unprocessed)::bigint AS unprocessed,
+       sum(waiting)::bigint AS waiting, sum(suppressed)::bigint AS suppressed, sum(dropped)::bigint AS dropped,
+       sum(delivered)::bigint AS delivered, sum(failed)::bigint AS failed, sum(awaiting)::bigint AS awaiting,
+       sum(unconfirmed)::bigint AS unconfirmed, sum(unknown)::bigint AS unknown, (SELECT as_of()) AS as_of
+  FROM minutes WHERE campaign_id = $1 GROUP BY 1 ORDER BY 1;
+
+-- name: senders
+-- Who pressed SEND, most first.
+SELECT processed_by, processed, first_at, last_at FROM senders WHERE campaign_id = $1
+ ORDER BY processed DESC, processed_by;
+
+-- name: totals
+-- The figures of an account's campaigns, current and completed ones apart, and the offsets they stand at.
+SELECT ended_at IS NOT NULL AS completed, count(*) AS campaigns, sum(unprocessed)::bigint AS unprocessed,
+       sum(waiting)::bigint AS waiting, sum(suppressed)::bigint AS suppressed, sum(dropped)::bigint AS dropped,
+       sum(delivered)::bigint AS delivered, sum(failed)::bigint AS failed, sum(awaiting)::bigint AS awaiting,
+       sum(unconfirmed)::bigint AS unconfirmed, sum(unknown)::bigint AS unknown, (SELECT as_of()) AS as_of
+  FROM campaigns WHERE account_id = $1 GROUP BY 1;
 
 -- name: page
 -- A page of a campaign's recipients in list order, after a place in it, in some states and of some reason.
@@ -143,6 +197,10 @@ SELECT r.person_id::text, r.history, c.created_place, c.ended_place,
 -- The columns of a campaign's lists, in list order.
 SELECT name FROM list_columns WHERE campaign_id = $1 ORDER BY place, name;
 
+-- name: moment
+-- When it is, and the offsets that everything read in the same snapshot stands at.
+SELECT clock_timestamp(), as_of();
+
 -- name: report
 -- The recipients of a campaign in list order, times as the report writes them.
 SELECT d.recipient_id::text, d.person_id::text, d.phone, d.columns, d.cells, d.state, d.delivery, d.reason_code,
@@ -154,7 +212,7 @@ SELECT d.recipient_id::text, d.person_id::text, d.phone, d.columns, d.cells, d.s
  ORDER BY d.position, d.recipient_id;
 
 -- name: drifted
--- Campaigns whose figures are not what a recount of their rows gives. There are none.
+-- Campaigns whose figures, senders or minutes are not what a recount of their rows gives. There are none.
 WITH counted AS (
     SELECT campaign_id, state, count(*) AS n FROM recipients GROUP BY campaign_id, state
 ), told AS (
@@ -162,14 +220,29 @@ WITH counted AS (
         ('unprocessed', c.unprocessed), ('waiting', c.waiting), ('suppressed', c.suppressed), ('dropped', c.dropped),
         ('delivered', c.delivered), ('failed', c.failed), ('awaiting', c.awaiting), ('unconfirmed', c.unconfirmed),
         ('unknown', c.unknown)) l(state, n)
+), summed AS (
+    SELECT m.campaign_id, l.state, sum(l.n) AS n FROM minutes m CROSS JOIN LATERAL (VALUES
+        ('unprocessed', m.unprocessed), ('waiting', m.waiting), ('suppressed', m.suppressed), ('dropped', m.dropped),
+        ('delivered', m.delivered), ('failed', m.failed), ('awaiting', m.awaiting), ('unconfirmed', m.unconfirmed),
+        ('unknown', m.unknown)) l(state, n)
+     GROUP BY m.campaign_id, l.state
 ), counted_reasons AS (
     SELECT campaign_id, coalesce(reason_code, 'unknown') AS reason, count(*) AS n
       FROM recipients WHERE state = 'failed' GROUP BY 1, 2
+), counted_senders AS (
+    SELECT campaign_id, processed_by, count(*) AS processed, min(processed_at) AS first_at, max(processed_at) AS last_at
+      FROM recipients WHERE processed_by IS NOT NULL GROUP BY 1, 2
 )
 SELECT DISTINCT campaign_id::text FROM (
     SELECT campaign_id FROM counted FULL JOIN told USING (campaign_id, state)
      WHERE coalesce(counted.n, 0) <> coalesce(told.n, 0)
     UNION ALL
+    SELECT campaign_id FROM counted FULL JOIN summed USING (campaign_id, state)
+     WHERE coalesce(counted.n, 0) <> coalesce(summed.n, 0)
+    UNION ALL
     SELECT campaign_id FROM counted_reasons FULL JOIN failed_by_reason f USING (campaign_id, reason)
      WHERE coalesce(counted_reasons.n, 0) <> coalesce(f.n, 0)
+    UNION ALL
+    SELECT campaign_id FROM counted_senders c FULL JOIN senders s USING (campaign_id, processed_by)
+     WHERE (c.processed, c.first_at, c.last_at) IS DISTINCT FROM (s.processed, s.first_at, s.last_at)
 ) differs;
