@@ -184,11 +184,11 @@ def _added(row: Row, event: e.RecipientAdded) -> Row:
 
 def _processed(row: Row, event: e.RecipientProcessed) -> Row:
     pressed = Pressed(event.processed_at, event.processed_by, event.due_at)
-    return row._replace(pressed=pressed, number=row.number or event.number)
+    return row._replace(pressed=pressed, number=_number(row, event.number))
 
 
 def _released(row: Row, event: e.MessageReleased) -> Row:
-    return row._replace(released_at=event.due_at, number=row.number or event.number)
+    return row._replace(released_at=event.due_at, number=_number(row, event.number))
 
 
 def _dropped(row: Row, event: e.MessageDropped) -> Row:
@@ -257,6 +257,12 @@ _FOLDS: dict[type[Event], Callable[[Row, Any], Row]] = {
 
 
 # --- how facts join --------------------------------------------------------------------------------------
+
+
+def _number(row: Row, said: str) -> str:
+    """The list's number; until it is here any that was said, but the same one whatever came first: each was sealed by
+    itself, so that the same number is other bytes."""
+    return row.number if row.number is not None and (row.listed or row.number <= said) else said
 
 
 def _at_least(known: Attempt | None, number: int, outcome: str) -> Attempt:
