@@ -17,7 +17,7 @@ from projections.app_replay import verify as verify_read_models
 from projections.store_replay import NotComparable
 from projections.verdict import Difference, Refused, Table, Verdict
 
-from handsent import replay_diff, replay_promote, replay_run
+from handsent import replay_diff, replay_plan, replay_promote, replay_run
 from handsent.stack import current_stack
 
 
@@ -26,7 +26,12 @@ def replay() -> None:
     """The log, from its beginning once more."""
 
 
-for command in (*replay_run.COMMANDS, *replay_diff.COMMANDS, *replay_promote.COMMANDS):
+for command in (
+    *replay_plan.COMMANDS,
+    *replay_run.COMMANDS,
+    *replay_diff.COMMANDS,
+    *replay_promote.COMMANDS,
+):
     replay.add_command(command)
 
 

@@ -288,6 +288,25 @@ def test_an_event_that_was_set_aside_is_passed_over(
         )
 
 
+def test_a_plan_says_what_a_run_would_read_and_moves_nothing(
+    handsent: Handsent, kafka: str, database_url: str, in_bulk: None
+) -> None:
+    plan = json.loads(handsent("replay", "plan", "--json").stdout)
+    assert plan["events"] == offsets_of(database_url) == sum(part["to"] for part in plan["partitions"])
+    assert all(part["from"] == 0 and part["to"] == part["events"] for part in plan["partitions"])
+    assert (plan["goes_on"], plan["workers"]) == (False, os.cpu_count())
+    assert plan["room_bytes"] == sum(table["bytes"] for table in plan["tables"]) > 0
+    assert plan["estimated_seconds"] > 0 and 0 < plan["sampled_events"] <= plan["events"]
+    assert {table["table"] for table in plan["tables"]} >= READ_MODELS
+    assert in_database(database_url, "SELECT 1 FROM pg_namespace WHERE nspname = 'projections_run'") == []
+    run(handsent)
+    told(kafka, database_url, events_of("since the plan", 10))
+    plan = json.loads(handsent("replay", "plan", "--json").stdout)
+    assert plan["goes_on"] and plan["events"] == offsets_of(database_url) - sums(database_url)[1]
+    said = handsent("replay", "plan").stdout
+    assert "there is a run, which goes on" in said and "time: about" in said and "recipients-0" in said
+
+
 def test_what_was_done_is_written_down(handsent: Handsent, database_url: str) -> None:
     run(handsent)
     handsent("replay", "diff")
