@@ -149,10 +149,10 @@ class _Bench:
                 await asyncio.sleep(0.2)
 
     def _cpu_s(self) -> dict[str, float]:
-        return {name: _family_cpu_s(pid) for name, pid in self._pids.items()}
+        return {name: family_cpu_s(pid) for name, pid in self._pids.items()}
 
 
-def _family_cpu_s(pid: int) -> float:
+def family_cpu_s(pid: int) -> float:
     parent = psutil.Process(pid)
     family = [parent, *parent.children(recursive=True)]
     return sum(times.user + times.system + times.children_user for times in (one.cpu_times() for one in family))

@@ -29,6 +29,7 @@ PURE_OF_KERNEL = {
     "kernel.tokens.Role",
     "kernel.tokens.User",
     "kernel.opening",
+    "kernel.verdict",
 } | OPENS
 
 PURE = [

@@ -22,6 +22,7 @@ from kernel.replay import OUTBOX
 from kernel.replay_tables import NotComparable
 from kernel.verdict import Difference, Refused, Table, Verdict
 
+from handsent import replay_diff, replay_plan, replay_promote, replay_run
 from handsent.stack import Stack, current_stack
 
 SERVICES = (send_intake, scheduler, dispatcher, projections)
@@ -32,6 +33,15 @@ NAME = click.Choice(list(REBUILT))
 @click.group()
 def replay() -> None:
     """The log, from its beginning once more."""
+
+
+for command in (
+    *replay_plan.COMMANDS,
+    *replay_run.COMMANDS,
+    *replay_diff.COMMANDS,
+    *replay_promote.COMMANDS,
+):
+    replay.add_command(command)
 
 
 @replay.command()

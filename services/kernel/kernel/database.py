@@ -1,7 +1,7 @@
 """Postgres: one schema and two roles per service (its own, its API's), migrations, statements by name."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib import resources
 from typing import Any
@@ -84,33 +84,40 @@ async def acting_for(pool: Pool, *account_ids: str) -> AsyncIterator[Connection]
         yield connection
 
 
-async def migrate(url: str, schema: str, package: str) -> None:
+async def migrate(
+    url: str, schema: str, package: str, role: str | None = None, also: Mapping[str, str] | None = None
+) -> None:
     """Brings the service's schema up to date: kernel tables, then each `sql/migrations/NNNN_*.sql` of the package once.
 
-    Makes role and schema if the login may; several processes at once wait for each other on an advisory lock.
+    Makes role and schema if the login may; several processes at once wait for each other on an advisory lock. `role`
+    owns the schema where it has another name than it; `also` are migrations beside the package's own, SQL by name.
     """
+    role = role or schema
     connection = await asyncpg.connect(url, timeout=10)
     try:
         async with connection.transaction():
-            await begin_migration(connection, schema)
-            await _ensure_api_role(connection, schema)
-            await connection.execute(f'SET LOCAL ROLE "{schema}"; SET LOCAL search_path TO "{schema}"')
-            await connection.execute(f'GRANT USAGE ON SCHEMA "{schema}" TO "{schema}_api"')
+            await begin_migration(connection, schema, role)
+            await _ensure_api_role(connection, role)
+            await connection.execute(f'SET LOCAL ROLE "{role}"; SET LOCAL search_path TO "{schema}"')
+            await connection.execute(f'GRANT USAGE ON SCHEMA "{schema}" TO "{role}_api"')
             await connection.execute(sql_text("kernel", "sql/kernel.sql"))
             done = {row["name"] for row in await connection.fetch("SELECT name FROM migrations")}
-            for name in sorted(migrations_of(package) - done):
-                await connection.execute(sql_text(package, f"sql/migrations/{name}"))
-                await connection.execute("INSERT INTO migrations (name) VALUES ($1)", name)
+            own = {name: sql_text(package, f"sql/migrations/{name}") for name in migrations_of(package)}
+            for name, text in sorted({**(also or {}), **own}.items()):
+                if name not in done:
+                    await connection.execute(text)
+                    await connection.execute("INSERT INTO migrations (name) VALUES ($1)", name)
     finally:
         await connection.close()
 
 
-async def begin_migration(connection: asyncpg.Connection, schema: str) -> None:
+async def begin_migration(connection: asyncpg.Connection, schema: str, role: str | None = None) -> None:
     """Waits for other migrations to finish; then there are the role and the schema."""
+    role = role or schema
     await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('handsent.migrate', 0))")
-    await ensure_role(connection, schema)
+    await ensure_role(connection, role)
     if not await connection.fetchval("SELECT 1 FROM pg_namespace WHERE nspname = $1", schema):
-        await connection.execute(f'CREATE SCHEMA "{schema}" AUTHORIZATION "{schema}"')
+        await connection.execute(f'CREATE SCHEMA "{schema}" AUTHORIZATION "{role}"')
 
 
 async def ensure_role(connection: asyncpg.Connection, role: str) -> None:
@@ -122,13 +129,13 @@ async def ensure_role(connection: asyncpg.Connection, role: str) -> None:
         await connection.execute(f'GRANT "{role}" TO CURRENT_USER')
 
 
-async def _ensure_api_role(connection: asyncpg.Connection, schema: str) -> None:
-    """The role that acts for people: it owns nothing, so the walls bind it. Whoever may be the schema's may be it."""
-    api = f"{schema}_api"
+async def _ensure_api_role(connection: asyncpg.Connection, role: str) -> None:
+    """The role that acts for people: it owns nothing, so the walls bind it. Whoever may be the service's may be it."""
+    api = f"{role}_api"
     if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", api):
         await connection.execute(f'CREATE ROLE "{api}" NOLOGIN')
-    if not await connection.fetchval("SELECT pg_has_role($1::name, $2::name, 'MEMBER')", schema, api):
-        await connection.execute(f'GRANT "{api}" TO "{schema}"')
+    if not await connection.fetchval("SELECT pg_has_role($1::name, $2::name, 'MEMBER')", role, api):
+        await connection.execute(f'GRANT "{api}" TO "{role}"')
 
 
 def migrations_of(package: str) -> set[str]:

@@ -7,11 +7,9 @@ latest counts, of what is known about one attempt the strongest; a later fact im
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from enum import StrEnum
-from functools import lru_cache
 from typing import Any, NamedTuple
 
-import orjson
-
+from projections.storable import headers, storable_json
 from schemas import events as e
 from schemas.events import Event
 
@@ -163,15 +161,6 @@ def leaf(row: Row) -> tuple[str, str | None]:
     return (State.WAITING if row.pressed or row.released_at else State.UNPROCESSED), None
 
 
-def storable(text: str) -> str:
-    """Postgres keeps every character but NUL."""
-    return text.replace("\x00", "")
-
-
-def storable_json(texts: Iterable[str]) -> str:
-    return orjson.dumps([storable(text) for text in texts]).decode()
-
-
 # --- one fold per event ----------------------------------------------------------------------------------
 
 
@@ -180,17 +169,17 @@ def _added(row: Row, event: e.RecipientAdded) -> Row:
         return row
     # Before cells were sealed they stood in `columns`.
     cells = event.cells or storable_json(event.columns.values())
-    listed = Listed(event.position, _headers(tuple(event.columns)), cells, event.occurred_at)
+    listed = Listed(event.position, headers(tuple(event.columns)), cells, event.occurred_at)
     return row._replace(listed=listed, number=event.number)
 
 
 def _processed(row: Row, event: e.RecipientProcessed) -> Row:
     pressed = Pressed(event.processed_at, event.processed_by, event.due_at)
-    return row._replace(pressed=pressed, number=row.number or event.number)
+    return row._replace(pressed=pressed, number=_number(row, event.number))
 
 
 def _released(row: Row, event: e.MessageReleased) -> Row:
-    return row._replace(released_at=event.due_at, number=row.number or event.number)
+    return row._replace(released_at=event.due_at, number=_number(row, event.number))
 
 
 def _dropped(row: Row, event: e.MessageDropped) -> Row:
@@ -261,6 +250,12 @@ _FOLDS: dict[type[Event], Callable[[Row, Any], Row]] = {
 # --- how facts join --------------------------------------------------------------------------------------
 
 
+def _number(row: Row, said: str) -> str:
+    """The list's number; until it is here any that was said, but the same one whatever came first: each was sealed by
+    itself, so that the same number is other bytes."""
+    return row.number if row.number is not None and (row.listed or row.number <= said) else said
+
+
 def _at_least(known: Attempt | None, number: int, outcome: str) -> Attempt:
     """What is known, once this attempt is heard to have come as far as `outcome`."""
     if known is None or number > known.number:
@@ -290,9 +285,3 @@ def _receipt(row: Row, receipt: Receipt) -> Row:
 
 def _strength(receipt: Receipt) -> tuple[bool, int, int]:
     return receipt.verdict == State.DELIVERED, receipt.attempt, RECEIPT_RANK[receipt.verdict]
-
-
-@lru_cache(maxsize=1024)
-def _headers(names: tuple[str, ...]) -> str:
-    """The headers of a list: the same text for all of its rows."""
-    return storable_json(names)

@@ -8,11 +8,20 @@ import asyncpg
 from kernel.database import Connection, load_queries
 
 from projections.changes import Change
-from projections.progress import Attempt, Dropped, Listed, Pressed, Receipt, Row, State, Suppressed, leaf, storable
+from projections.progress import Attempt, Dropped, Listed, Pressed, Receipt, Row, State, Suppressed, leaf
+from projections.storable import storable
 from schemas.events import CampaignCreated, CampaignEnded, PersonErased, PersonOptedIn, PersonOptedOut
 
 q = load_queries("projections")
 
+# Of the table `recipients`, in the order of `columns_of`.
+COLUMNS = (
+    "recipient_id", "campaign_id", "account_id", "person_id", "position", "columns", "cells", "state", "reason_code",
+    "history", "number", "processed_at", "processed_by", "due_at", "released_at", "dropped_at", "drop_reason",
+    "suppressed_at", "suppress_reason", "opted_out_at", "attempt", "outcome", "sent_at", "accepted_at",
+    "carrier_message_id", "segments", "outcome_code", "outcome_reason", "receipt_attempt", "receipt", "receipt_at",
+    "receipt_code", "receipt_reason", "added_at", "outcome_at",
+)  # fmt: skip
 UNLISTED = 2**62  # position of a recipient whose RecipientAdded is not here yet: behind all others
 
 
@@ -36,17 +45,18 @@ async def lock_recipients(connection: Connection, recipient_ids: Sequence[str]) 
 async def update_recipients(connection: Connection, changed: Sequence[Stored], listed: Sequence[Stored]) -> None:
     """Writes locked rows; `listed` are those of them that learned their place in the list just now."""
     if changed:
-        await connection.execute(q.update_recipients, [_columns(stored) for stored in changed])
+        await connection.execute(_UPDATE, *_arrays(changed))
     if listed:
-        await connection.execute(q.list_recipients, [_columns(stored) for stored in listed])
+        await connection.execute(_LIST, *_arrays(listed))
 
 
 async def insert_recipients(connection: Connection, new: Sequence[Stored]) -> None:
     """Inserts rows in id order. Raises a retriable error when another process has inserted one of them meanwhile."""
     if new:
-        inserted = await connection.execute(q.insert_recipients, [_columns(stored) for stored in new])
-        if inserted != f"INSERT 0 {len(new)}":
-            raise asyncpg.SerializationError("another process inserted one of these recipients: lock and read it")
+        try:
+            await connection.copy_records_to_table("recipients", columns=COLUMNS, records=map(columns_of, new))
+        except asyncpg.UniqueViolationError as error:
+            raise asyncpg.SerializationError("another process inserted one of these recipients") from error
 
 
 async def change_figures(connection: Connection, changes: dict[str, Change]) -> None:
@@ -120,12 +130,20 @@ async def drifted(connection: Connection) -> list[str]:
 
 # --- rows and columns ------------------------------------------------------------------------------------
 
+_NAMES = ", ".join(COLUMNS)
+_GIVEN = q.given.format(columns=_NAMES)
+_UPDATE, _LIST = (statement.format(given=_GIVEN) for statement in (q.update_recipients, q.list_recipients))
+
 _UNLISTED = Listed(UNLISTED)
 _NO_PRESSED, _NO_DROPPED, _NO_SUPPRESSED = (None,) * 3, (None,) * 2, (None,) * 3
 _NO_ATTEMPT, _NO_RECEIPT = (None,) * 9, (None,) * 5
 
 
-def _columns(stored: Stored) -> tuple[Any, ...]:
+def _arrays(rows: Sequence[Stored]) -> Iterable[tuple[Any, ...]]:
+    return zip(*map(columns_of, rows), strict=True)
+
+
+def columns_of(stored: Stored) -> tuple[Any, ...]:
     """A row as the table has it."""
     row, history = stored
     *place, added_at = row.listed or _UNLISTED

@@ -9,7 +9,7 @@ from projections.progress import fold, leaf, new_row, project
 
 from tests.unit.projections.life import NOON, Life
 
-ADA = Life()
+ADA, SEALED = Life(), Life(sealed=True)
 SENT = [ADA.added(), ADA.processed(), ADA.released(), ADA.attempted()]
 FINAL = [ADA.accepted(), ADA.delivered()]
 
@@ -21,6 +21,13 @@ def row_of(events: list[Any]) -> Any:
 @given(st.lists(st.sampled_from(ADA.all_about_it()), min_size=1, max_size=14), st.randoms())
 def test_any_order_and_repetition_gives_the_same_row(events: list[Any], chance: Any) -> None:
     other = events + chance.sample(events, chance.randrange(len(events)))
+    chance.shuffle(other)
+    assert row_of(other) == row_of(events)
+
+
+@given(st.lists(st.sampled_from(SEALED.all_about_it()), min_size=1, max_size=8), st.randoms(use_true_random=False))
+def test_any_order_gives_the_same_sealed_number(events: list[Any], chance: Any) -> None:
+    other = list(events)
     chance.shuffle(other)
     assert row_of(other) == row_of(events)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from projections import figures
-from projections.figures import Change
+from projections.changes import Change, changes
 from projections.progress import Row, State, leaf, new_row
 from projections.progress import fold as folded
 
@@ -29,7 +29,7 @@ class Counted:
     def through(self, found: Iterable[Row]) -> Iterator[dict[str, Any]]:
         """Each row as the archive tells it. A row of another campaign is told, and not counted."""
         for row in found:
-            change = figures.changes([(None, row, 0)]).get(self._campaign_id)
+            change = changes([(None, row, 0)]).get(self._campaign_id)
             if change is not None:
                 self._change.leaves.update(change.leaves)
                 self._change.failed_by_reason.update(change.failed_by_reason)

@@ -57,16 +57,17 @@ CREATE TABLE IF NOT EXISTS migrations (
     applied_at timestamptz DEFAULT now()
 );
 
--- The second wall. A session that acts for people has the role <schema>_api, which owns nothing, and in
+-- The second wall. A session that acts for people has the role <service>_api, which owns nothing, and in
 -- `handsent.accounts` whom it acts for; where that says nothing, it acts for nobody and sees nothing.
 CREATE OR REPLACE FUNCTION acting_accounts() RETURNS uuid[] LANGUAGE sql STABLE PARALLEL SAFE
 RETURN string_to_array(current_setting('handsent.accounts', true), ',')::uuid[];
 
 -- What the API's role may do with a table, a view or a sequence: 'SELECT, INSERT', also with columns. Empty: nothing.
+-- The roles are the service's, as whom it is called, also where the schema is not called so (a replay's).
 CREATE OR REPLACE FUNCTION let_api(which regclass, rights text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF rights <> '' THEN
-        EXECUTE format('GRANT %s ON %s TO %I', rights, which, current_schema() || '_api');
+        EXECUTE format('GRANT %s ON %s TO %I', rights, which, current_user || '_api');
     END IF;
 END $$;
 
@@ -78,7 +79,7 @@ CREATE OR REPLACE FUNCTION wall(
 BEGIN
     EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', which);
     EXECUTE format('CREATE POLICY wall ON %s TO %I USING (%s) WITH CHECK (%s)',
-                   which, current_schema() || '_api', mine, mine);
+                   which, current_user || '_api', mine, mine);
     PERFORM let_api(which, rights);
 END $$;
 

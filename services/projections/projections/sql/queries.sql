@@ -12,6 +12,19 @@ SELECT recipient_id::text, campaign_id::text, account_id::text, person_id::text,
        outcome_code, outcome_reason, outcome_at, receipt_attempt, receipt, receipt_at, receipt_code, receipt_reason
   FROM recipients WHERE recipient_id = ANY($1::uuid[]) ORDER BY recipient_id FOR UPDATE;
 
+-- name: given
+-- Recipients as one array for each column, in the order of `store.COLUMNS`. Not as rows of the table's type: what was
+-- prepared goes on when a replay puts another table, perhaps with more columns, in this one's place.
+unnest(
+    $1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::text[],
+    $10::bytea[], $11::text[], $12::timestamptz[], $13::text[], $14::timestamptz[], $15::timestamptz[],
+    $16::timestamptz[], $17::text[], $18::timestamptz[], $19::text[], $20::timestamptz[], $21::int[], $22::text[],
+    $23::timestamptz[], $24::timestamptz[], $25::text[], $26::int[], $27::text[], $28::text[], $29::int[],
+    $30::text[], $31::timestamptz[], $32::text[], $33::text[], $34::timestamptz[], $35::timestamptz[]
+) AS n (
+    {columns}
+);
+
 -- name: update_recipients
 -- What is known now of rows that are locked. Their place in the list stays: it is indexed, and rarely news.
 UPDATE recipients r
@@ -24,19 +37,15 @@ UPDATE recipients r
        outcome_code = n.outcome_code, outcome_reason = n.outcome_reason,
        receipt_attempt = n.receipt_attempt, receipt = n.receipt, receipt_at = n.receipt_at,
        receipt_code = n.receipt_code, receipt_reason = n.receipt_reason, outcome_at = n.outcome_at
-  FROM unnest($1::recipients[]) n
+  FROM {given}
  WHERE r.recipient_id = n.recipient_id;
 
 -- name: list_recipients
 -- The place in the list of rows that were known before it, and are locked.
 UPDATE recipients r
    SET position = n.position, columns = n.columns, cells = n.cells, added_at = n.added_at
-  FROM unnest($1::recipients[]) n
+  FROM {given}
  WHERE r.recipient_id = n.recipient_id;
-
--- name: insert_recipients
--- New rows, in id order; one that another process has inserted meanwhile is left out.
-INSERT INTO recipients SELECT * FROM unnest($1::recipients[]) ON CONFLICT DO NOTHING;
 
 -- name: change_figures
 -- What a batch changes in the figures of its campaigns, in id order.
