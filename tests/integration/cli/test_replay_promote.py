@@ -223,7 +223,7 @@ async def test_nothing_is_folded_twice_or_left_out_by_many_exchanges(
     assert readers.refused == [] and not readers.went_back
     await world.progress_is(delivered=writers.people, recipients=writers.people)
     await world.caught_up()
-    assert json.loads((await replay("verify", "--json")).stdout)["equal"]
+    assert json.loads((await replay("verify", "--service", "projections", "--json")).stdout)["equal"]
 
 
 async def test_walls_stand_in_what_was_promoted(
@@ -282,7 +282,7 @@ async def test_a_forced_run_that_is_behind_is_folded_up_by_projections_itself(
     assert readers.refused == []
     await world.progress_is(delivered=writers.people, recipients=writers.people)
     await world.caught_up()
-    assert json.loads((await replay("verify", "--json")).stdout)["equal"]
+    assert json.loads((await replay("verify", "--service", "projections", "--json")).stdout)["equal"]
 
 
 @pytest.mark.parametrize(("step", "after"), [("promote.exchanged", ["projections", "projections_run"]),
