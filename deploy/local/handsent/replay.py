@@ -67,6 +67,8 @@ def _verdict(stack: Stack, name: str) -> Verdict:
         raise click.ClickException(str(error)) from None
     except LogLost as error:
         raise click.ClickException(f"{name}: {error}") from None
+    except asyncpg.UndefinedTableError:
+        raise click.ClickException(f"{name}: the session with the copies ended before they were compared") from None
     except (KafkaError, TimeoutError) as error:
         raise click.ClickException(f"Kafka does not answer as it should: {error!r}") from None
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

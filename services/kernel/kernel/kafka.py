@@ -182,8 +182,7 @@ class Watcher:
         return {(p.topic, p.partition): offset for p, offset in found.items()}
 
     async def stop(self) -> None:
-        if self._started:
-            await self._consumer.stop()
+        await self._consumer.stop()
 
 
 async def newest(bootstrap: str, position: Position, count: int) -> list[bytes]:

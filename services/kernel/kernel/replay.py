@@ -71,8 +71,8 @@ async def verify(database_url: str, bootstrap: str, rebuilt: Rebuilt) -> Verdict
     """
     now = asyncio.get_running_loop().time
     began = now()
-    watcher = kafka.Watcher(bootstrap)
     pool = await replay_tables.open_session(database_url, rebuilt.schema)
+    watcher = kafka.Watcher(bootstrap)
     try:
         before = await _ends_of_own(bootstrap, watcher, rebuilt)
         snapshot = await _take(pool, rebuilt)

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 from handsent import topics
 from handsent.kafka import EmbeddedKafka
+from kernel.kafka import producer
 from kernel.replay import verify
 from kernel.testing import NOON, clock, created, ended, eventually, number, processed
 from kernel.verdict import Verdict
@@ -194,3 +195,21 @@ async def test_committed_events_that_are_still_in_the_outbox_are_facts(url: str,
     )
     await connection.close()
     assert await found(url, bootstrap, REBUILT) == {}
+
+
+async def test_an_event_that_was_passed_without_a_word_is_named_and_one_that_was_set_aside_is_not(
+    url: str, bootstrap: str
+) -> None:
+    """The last test of this file: no scheduler gets past what it writes."""
+    async with producer(bootstrap, "tests") as out:
+        at = (await out.send_and_wait("processed", b"no event", key=b"somebody")).partition
+    ends = await Running(Path(), url, bootstrap).ends("processed")
+    await execute(
+        url, f"UPDATE scheduler.offsets SET next_offset = {ends[at]} WHERE topic = 'processed' AND partition = {at}"
+    )
+    assert (await verify(url, bootstrap, REBUILT)).refused == [("processed", at, ends[at] - 1)]
+    await execute(
+        url, f"INSERT INTO scheduler.set_aside VALUES ('processed', {at}, {ends[at] - 1}, 'a test wrote it', 'me')"
+    )
+    verdict = await verify(url, bootstrap, REBUILT)
+    assert (verdict.refused, verdict.passed_over) == ([], 1)

@@ -22,7 +22,7 @@ UPDATE messages m SET suppressed_at = s.at
 -- other sessions have deleted meanwhile can be vacuumed.
 DECLARE lives CURSOR WITH HOLD FOR
 SELECT recipient_id::text, attempt, kind, at, carrier_message_id, carrier_code, reason FROM facts
- ORDER BY recipient_id, attempt, later, place;
+ ORDER BY facts.recipient_id, attempt, later, place;
 
 -- name: opt_outs
 -- How people stand: as the last thing that was said left it, of so many.
