@@ -7,19 +7,26 @@ from datetime import UTC, datetime, timedelta
 import aiohttp
 import pytest
 
-from tests.chaos import blows, processes
+from tests.chaos import blows, folds, processes
+from tests.chaos.armed import Armed
 from tests.chaos.patience import PatientStory
 from tests.chaos.rounds import generator, play
 from tests.chaos.work import Size
 from tests.e2e.running import Running
 
+FEW_KILLS = folds.Size(kills=2, hands=2, people=(10, 30), enough=50)
 SMALL = Size(unscheduled=90, scheduled=60, ended=30, lead_s=3.0)
 
 
 @pytest.fixture(scope="module")
-def beaten(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def armed(tmp_path_factory: pytest.TempPathFactory) -> Armed:
+    return Armed(tmp_path_factory.mktemp("steps"))
+
+
+@pytest.fixture(scope="module")
+def beaten(armed: Armed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A stack of its own: what is done to it would spoil the other stories."""
-    running = Running(tmp_path_factory.mktemp("a beaten stack") / "home", **blows.SETTINGS)
+    running = Running(tmp_path_factory.mktemp("a beaten stack") / "home", **blows.SETTINGS, **armed.setting)
     try:
         running.start()
         yield running
@@ -39,6 +46,12 @@ async def test_nobody_is_texted_twice_and_nobody_is_lost_when_parts_are_killed(s
     for number, blow in enumerate([blows.EVERYTHING, *random.Random(seed).sample(blows.SINGLE, 3)], 1):
         told = await play(story, blow, generator(seed, number), SMALL)
         assert not told.problems, f"seed {seed}, round {number}, {told.blow}: {told.problems}"
+
+
+async def test_figures_are_what_the_log_says_though_projections_is_killed(story: PatientStory, armed: Armed) -> None:
+    seed = random.randrange(10**6)
+    told = await folds.play(story, armed, seed, FEW_KILLS)
+    assert not told.problems, f"seed {seed}: {told.problems}"
 
 
 async def test_a_stop_and_a_start_go_on_where_it_was(story: PatientStory, beaten: Running) -> None:
