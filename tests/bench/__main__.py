@@ -6,7 +6,7 @@ import time
 
 import aiohttp
 
-from tests.bench import ending, rebuild, scheduling, sealing
+from tests.bench import ending, listening, rebuild, reporting, scheduling, sealing
 from tests.bench.message_life import OURS, Bench, Result, quantile
 from tests.bench.stack import Running, running
 from tests.bench.yardstick import bare_requests_per_s
@@ -22,6 +22,8 @@ def main() -> None:
     parser.add_argument("--due", type=int, default=1_000_000, help="messages due at one instant, and held at an END")
     parser.add_argument("--held", type=int, default=10_000_000, help="messages held while a tick is timed")
     parser.add_argument("--rebuilt", type=int, default=200_000, help="recipients whose lives are folded once more")
+    parser.add_argument("--reported", type=int, default=1_000_000, help="recipients of one report")
+    parser.add_argument("--listeners", type=int, default=1000, help="of one campaign's stream")
     parser.add_argument("--sends-per-s", type=float, default=2000)
     asked = parser.parse_args()
     bare = bare_requests_per_s()
@@ -30,8 +32,10 @@ def main() -> None:
         print(f"start: ready in {stack.ready_s:.1f} s")
         _print_idle(stack)
         result = asyncio.run(_message_life(stack, asked.messages, asked.latency_s, bare))
+        print(listening.lines(asyncio.run(listening.measure(stack, asked.listeners))))
     _print_sealing(asyncio.run(sealing.measure()), sum(result.cpu_us[name] for name in OURS))
     print(rebuild.lines(asyncio.run(rebuild.measure(asked.rebuilt))))
+    print(reporting.lines(asyncio.run(reporting.measure(asked.reported))))
     print(scheduling.lines(asyncio.run(scheduling.measure(asked.due, asked.held))))
     with running(SIMULATOR_SENT_CALLBACKS="0") as stack:
         print(ending.lines(asyncio.run(_ending(stack, asked.due, asked.sends_per_s))))

@@ -52,7 +52,7 @@ async def measure() -> Cost:
         steps = await _steps(vault, people, postgres.process.pid)
         await database.migrate(postgres.url, "projections", "projections")
         pool = await database.open_pool(postgres.url, "projections", max_size=2)
-        sealed, plain = await _fill(pool, vault, people)
+        sealed, plain = await fill(pool, vault, people)
         times: list[tuple[float, float]] = [
             (await _report_s(pool, vault, sealed), await _report_s(pool, _NoVault(), plain)) for _ in range(REPORTS)
         ]
@@ -130,7 +130,7 @@ def _cpu_s(postgres: int) -> float:
     return sum(times.user + times.system for times in (process.cpu_times() for process in processes))
 
 
-async def _fill(pool: Pool, vault: Vault, people: list[str]) -> tuple[UUID, UUID]:
+async def fill(pool: Pool, vault: Vault, people: list[str]) -> tuple[UUID, UUID]:
     """Two campaigns of the same people: one as it is, one as if nothing were sealed."""
     keys = await vault.keys(people)
     now = await pool.fetchval("SELECT now()")

@@ -1,5 +1,5 @@
-"""`python -m tests.chaos [rounds|races|across|steps …] --seed N`: blows against stacks of its own, until something is
-wrong. With no mode named it plays all four."""
+"""`python -m tests.chaos [rounds|races|across|steps|folds …] --seed N`: blows against stacks of its own, until
+something is wrong. With no mode named it plays all five."""
 
 import argparse
 import asyncio
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.chaos import across, blows, processes, races, rounds, steps
+from tests.chaos import across, blows, folds, processes, races, rounds, steps
 from tests.chaos.armed import Armed
 from tests.chaos.patience import PatientStory
 from tests.chaos.rounds import Told, generator
@@ -52,13 +52,23 @@ class Play:
         """kill -9 at each named step."""
         yield await steps.play(self.story(), self.armed, self.asked.seed, steps.Size(kills=self.asked.kills))
 
+    async def folds(self) -> AsyncIterator[Told]:
+        """kill -9 of projections."""
+        yield await folds.play(self.story(), self.armed, self.asked.seed, folds.Size(kills=self.asked.folds))
+
 
 MODES: dict[str, Callable[[Play], AsyncIterator[Told]]] = {
     "rounds": Play.rounds,
     "races": Play.races,
     "across": Play.across,
     "steps": Play.steps,
+    "folds": Play.folds,
 }
+SHOWN = {
+    **dict.fromkeys(("rounds", "races", "across", "steps"),
+                    "nobody texted twice, nobody lost, nobody after an END before T"),
+    "folds": "every figure a recount of its rows, every table what the log says",
+}  # fmt: skip
 
 
 def main() -> int:
@@ -86,7 +96,7 @@ def _play(mode: str, asked: argparse.Namespace) -> bool:
         say(f"play it again with {mode} --seed {asked.seed}; the home is kept in {running.home}")
         return False
     shutil.rmtree(folder)
-    say(f"{mode} in {time.monotonic() - began:.0f} s: nobody texted twice, nobody lost, nobody after an END before T")
+    say(f"{mode} in {time.monotonic() - began:.0f} s: {SHOWN[mode]}")
     return True
 
 
@@ -109,6 +119,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=20, help="of rounds")
     parser.add_argument("--campaigns", type=int, default=2000, help="of races: ENDs close to T")
     parser.add_argument("--kills", type=int, default=300, help="of steps")
+    parser.add_argument("--folds", type=int, default=100, help="of folds: kills of projections")
     parser.add_argument("--only", type=int, help="play only the round, or the scene of across, of this number")
     return parser.parse_args()
 

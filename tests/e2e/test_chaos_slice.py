@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 import aiohttp
 import pytest
 
-from tests.chaos import across, blows, processes, races, steps
+from tests.chaos import across, blows, folds, processes, races, steps
 from tests.chaos.armed import STEPS, Armed
 from tests.chaos.patience import PatientStory
 from tests.chaos.rounds import generator, play
 from tests.chaos.work import Size
 from tests.e2e.running import Running
 
+FEW_KILLS = folds.Size(kills=2, hands=2, people=(10, 30), enough=50)
 SMALL = Size(unscheduled=90, scheduled=60, ended=30, lead_s=3.0)
 FEW_RACES = races.Size(campaigns=30, wave=15, lanes=2, hands=3, lead_s=4.0, spread_s=1.5, pause_s=(4.0, 7.0))
 SHORT_SCENE = across.Size(campaigns=12, long_s=6.0, lead_s=5.0)
@@ -67,6 +68,12 @@ async def test_a_kill_at_a_named_step_leaves_one_outcome_for_each_send(story: Pa
     chosen = [f"{service}.{step}" for service in STEPS for step in random.Random(seed).sample(STEPS[service], 2)]
     told = await steps.play(story, armed, seed, steps=chosen)
     assert not told.problems, f"seed {seed}: {told}"
+
+
+async def test_figures_are_what_the_log_says_though_projections_is_killed(story: PatientStory, armed: Armed) -> None:
+    seed = random.randrange(10**6)
+    told = await folds.play(story, armed, seed, FEW_KILLS)
+    assert not told.problems, f"seed {seed}: {told.problems}"
 
 
 async def test_a_stop_and_a_start_go_on_where_it_was(story: PatientStory, beaten: Running) -> None:

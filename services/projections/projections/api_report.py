@@ -22,6 +22,7 @@ from projections.workbook import Workbook
 
 log = structlog.get_logger()
 
+MOST_OFFSETS = 4096  # characters; with hundreds of partitions a client may not take a header so long
 AT_ONCE = 3  # of the pool's connections: Progress must not wait for downloads
 
 
@@ -150,13 +151,14 @@ class Reports:
 
 def _headers(campaign: Campaign, made: Made) -> dict[str, str]:
     name = file_name(campaign.name, str(campaign.campaign_id), made.moment.at, made.kind.extension)
+    offsets = made.moment.offsets.replace(" ", "")
     return {
         "Content-Disposition": f'attachment; filename="{name}"',
         "Cache-Control": "no-store",
         "Accept-Ranges": "bytes",
         "ETag": made.etag,
         "Handsent-As-Of": _rfc3339(made.moment),
-        "Handsent-Offsets": made.moment.offsets,
+        **({"Handsent-Offsets": offsets} if len(offsets) <= MOST_OFFSETS else {}),
     }
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from projections.course import Move, moves
+from projections.course import course, moves, parted
 from projections.progress import Row, State, leaf
 
 
@@ -42,7 +42,7 @@ def changes(rows: Iterable[tuple[Row | None, Row, int]]) -> dict[str, Change]:
         _count(change, after, +1)
         if before is not None:
             _count(change, before, -1)
-        _count_minutes(change, moves(before) if before else [], moves(after))
+        _count_minutes(change, before, after)
         if after.pressed and not (before and before.pressed):
             _count_press(change, after.pressed.processed_by, after.pressed.processed_at)
     return found
@@ -55,15 +55,12 @@ def _count(change: Change, row: Row, by: int) -> None:
         change.failed_by_reason[reason or "unknown"] += by
 
 
-def _count_minutes(change: Change, before: list[Move], after: list[Move]) -> None:
-    """What both have in common, mostly all of the former, cancels out."""
-    minutes = change.minutes
-    most = min(len(before), len(after))
-    same = next((i for i in range(most) if before[i] != after[i]), most)
-    for minute, state, n in after[same:]:
-        minutes[minute, state] += n
-    for minute, state, n in before[same:]:
-        minutes[minute, state] -= n
+def _count_minutes(change: Change, before: Row | None, after: Row) -> None:
+    old, new = parted(course(before) if before else [], course(after))
+    for minute, state, n in moves(new):
+        change.minutes[minute, state] += n
+    for minute, state, n in moves(old):
+        change.minutes[minute, state] -= n
 
 
 def _count_press(change: Change, user_id: str, at: datetime) -> None:

@@ -58,17 +58,23 @@ def _told(row: Row) -> list[tuple[str, datetime | None]]:
     return found
 
 
-def moves(row: Row) -> list[Move]:
-    """By how much each figure changed, and when, of one recipient; what comes and goes within a minute is none."""
+def moves(steps: list[Step]) -> list[Move]:
+    """By how much each figure changed, and when, in a course; what comes and goes within a minute is none."""
     found: list[Move] = []
     was, since = "", FOR_EVER
-    for state, at in course(row):
+    for state, at in steps:
         minute = at.replace(second=0, microsecond=0)
         if was and minute != since:
             found += ((since, was, 1), (minute, was, -1))
         was, since = state, minute
-    found.append((since, was, 1))
-    return found
+    return [*found, (since, was, 1)] if was else found
+
+
+def parted(before: list[Step], after: list[Step]) -> tuple[list[Step], list[Step]]:
+    """Both from the last step they share on: what was before it moved the figures alike."""
+    most = min(len(before), len(after))
+    same = next((i for i in range(most) if before[i] != after[i]), most)
+    return before[max(0, same - 1) :], after[max(0, same - 1) :]
 
 
 # --- for people ------------------------------------------------------------------------------------------

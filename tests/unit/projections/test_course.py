@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from projections.course import MOST_POINTS, STEPS_S, USUAL_POINTS, Span, course, moves, points, usual_step
+from projections.course import MOST_POINTS, STEPS_S, USUAL_POINTS, Span, course, moves, parted, points, usual_step
 from projections.progress import State, fold, leaf, new_row
 
 from tests.unit.projections.life import MINUTE, NOON, Life
@@ -70,18 +70,33 @@ def test_it_goes_forward_and_ends_where_the_recipient_is_counted(events: list[An
     assert all(earlier[1] <= later[1] for earlier, later in itertools.pairwise(found))
     assert found[-1][1] <= NOON + timedelta(minutes=40), "every time is a fact's"
     summed: Counter[str] = Counter()
-    for _, state, n in sorted(moves(row)):
+    for _, state, n in sorted(moves(found)):
         summed[state] += n
     assert +summed == Counter([leaf(row)[0]])
 
 
 def test_what_comes_and_goes_within_a_minute_is_not_told() -> None:
-    assert moves(row_of(ADA.delivered())) == [(NOON + 15 * MINUTE, "delivered", 1)]
-    assert moves(row_of(ADA.added(), ADA.processed())) == [
+    assert moves(course(row_of(ADA.delivered()))) == [(NOON + 15 * MINUTE, "delivered", 1)]
+    assert moves(course(row_of(ADA.added(), ADA.processed()))) == [
         (NOON - 5 * MINUTE, "unprocessed", 1),
         (NOON, "unprocessed", -1),
         (NOON, "waiting", 1),
     ]
+
+
+@settings(deadline=None)
+@given(*[st.lists(st.sampled_from(ADA.all_about_it()), min_size=1, max_size=14)] * 2)
+def test_what_two_courses_share_moves_the_figures_alike(some: list[Any], more: list[Any]) -> None:
+    before, after = course(row_of(*some)), course(row_of(*some, *more))
+
+    def difference(old: Any, new: Any) -> dict[Any, int]:
+        found: Counter[Any] = Counter()
+        for sign, steps in ((-1, old), (1, new)):
+            for minute, state, n in moves(steps):
+                found[minute, state] += sign * n
+        return {key: n for key, n in found.items() if n}
+
+    assert difference(*parted(before, after)) == difference(before, after)
 
 
 def test_points_are_the_figures_at_the_end_of_each_step() -> None:
