@@ -17,7 +17,7 @@ from projections.app_replay import verify as verify_read_models
 from projections.store_replay import NotComparable
 from projections.verdict import Difference, Refused, Table, Verdict
 
-from handsent import replay_diff, replay_plan, replay_promote, replay_run
+from handsent import replay_asof, replay_diff, replay_plan, replay_promote, replay_run, replay_trace
 from handsent.stack import current_stack
 
 
@@ -31,6 +31,8 @@ for command in (
     *replay_run.COMMANDS,
     *replay_diff.COMMANDS,
     *replay_promote.COMMANDS,
+    *replay_asof.COMMANDS,
+    *replay_trace.COMMANDS,
 ):
     replay.add_command(command)
 
