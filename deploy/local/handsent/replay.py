@@ -22,7 +22,7 @@ from kernel.replay import OUTBOX
 from kernel.replay_tables import NotComparable
 from kernel.verdict import Difference, Refused, Table, Verdict
 
-from handsent import replay_diff, replay_plan, replay_promote, replay_run
+from handsent import replay_asof, replay_diff, replay_plan, replay_promote, replay_run, replay_trace
 from handsent.stack import Stack, current_stack
 
 SERVICES = (send_intake, scheduler, dispatcher, projections)
@@ -40,6 +40,8 @@ for command in (
     *replay_run.COMMANDS,
     *replay_diff.COMMANDS,
     *replay_promote.COMMANDS,
+    *replay_asof.COMMANDS,
+    *replay_trace.COMMANDS,
 ):
     replay.add_command(command)
 

@@ -122,6 +122,17 @@ class BatchLoop:
             STOPPED.labels(*map(str, position)).set(0)
         return found
 
+    async def moved(self) -> dict[Position, int]:
+        """The partitions whose offsets somebody else has moved (a replay, that put other tables in the place of ours),
+        with the offset to seek to. Without a record of theirs to apply it would not show."""
+        known = {position: offset for position, offset in self._next.items() if position not in self.stopped}
+        if not known:
+            return {}
+        found = await offsets.read(self._pool, known)
+        moved = {position: offset for position, offset in found.items() if offset != known[position]}
+        self._next.update(moved)
+        return moved
+
     async def _once(self, records: Mapping[Position, Sequence[Record]], broken: Broken) -> Applied:
         unknown = [position for position in records if position not in self._next]
         if unknown:

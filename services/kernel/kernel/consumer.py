@@ -1,7 +1,7 @@
 """A plain aiokafka consumer over the batch loop: several partitions in one transaction (the projections' way)."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import structlog
@@ -16,6 +16,7 @@ log = structlog.get_logger()
 
 BATCH_RECORDS = 2000
 POLL_MS = 1000
+LOOK_S = 1.0  # whether the offsets in Postgres are still ours
 SESSION_TIMEOUT_S = 6.0  # as in `faust_app`
 
 
@@ -35,9 +36,14 @@ async def consume(service: str, bootstrap: str, topics: Iterable[str], loop: Bat
     )
     consumer.subscribe(list(topics), listener=_SeekToPostgres(consumer, loop))
     await consumer.start()
+    now = asyncio.get_running_loop().time
+    looked_at = now()
     try:
         while True:
             await _one_batch(consumer, loop)
+            if now() - looked_at >= LOOK_S:
+                _seek(consumer, await _if_there(loop.moved))
+                looked_at = now()
     finally:
         await consumer.stop()
 
@@ -46,12 +52,12 @@ async def _one_batch(consumer: AIOKafkaConsumer, loop: BatchLoop) -> None:
     found = await consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH_RECORDS)
     records: dict[Position, Any] = {(tp.topic, tp.partition): batch for tp, batch in found.items()}
     applied = await loop.apply(records) if records else None
-    _seek(consumer, {**(applied.seek if applied else {}), **await _resumed(loop)})
+    _seek(consumer, {**(applied.seek if applied else {}), **await _if_there(loop.resumed)})
 
 
-async def _resumed(loop: BatchLoop) -> dict[Position, int]:
+async def _if_there(asked: Callable[[], Awaitable[dict[Position, int]]]) -> dict[Position, int]:
     try:
-        return await loop.resumed()
+        return await asked()
     except Exception as error:
         if not retriable(error):
             raise

@@ -23,7 +23,7 @@ class Change(NamedTuple):
 
     @property
     def move(self) -> tuple[Row | None, Row, int]:
-        """As `figures.changes` counts it."""
+        """As `changes.changes` counts it."""
         was, (row, history) = self.before, self.after
         return (was[0], row, count(history) - count(was[1])) if was else (None, row, count(history))
 

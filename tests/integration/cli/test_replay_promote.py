@@ -28,6 +28,7 @@ from tests.integration.cli.test_replay import PATIENCE_S, in_database
 from tests.integration.projections.world import Service, World, eventually
 from tests.integration.walls import tables
 
+Replay = Callable[..., Awaitable[Any]]
 SCHEMAS = "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'projections%' ORDER BY 1"
 # The schema's name in the functions of each schema.
 SEARCHED = """
@@ -92,7 +93,7 @@ def neither_run_nor_old(service: Service, database_url: str) -> Iterator[None]:
 
 
 @pytest.fixture
-def replay(handsent: Handsent) -> Callable[..., Awaitable[Any]]:
+def replay(handsent: Handsent) -> Replay:
     """A replay command, while the test goes on."""
 
     async def called(*arguments: str, exit_code: int = 0) -> Any:
@@ -171,7 +172,7 @@ async def at_work(world: World) -> AsyncIterator[tuple[Readers, Writers]]:
 
 
 async def test_a_read_model_gets_a_column_more_while_people_read_and_send_and_loses_it_again(
-    world: World, replay: Callable[..., Awaitable[Any]], database_url: str, tmp_path: Path
+    world: World, replay: Replay, database_url: str, tmp_path: Path
 ) -> None:
     (tmp_path / "0999_was_sent.sql").write_text(CHANGE)
     async with at_work(world) as (readers, writers):
@@ -212,8 +213,19 @@ async def more(writers: Writers, than: int) -> bool:
     return writers.people > than
 
 
+async def test_going_back_while_nobody_sends_folds_what_the_old_tables_lack(world: World, replay: Replay) -> None:
+    await world.publish([world.life(0).created(), *lived(world, range(3))])
+    await world.progress_is(delivered=3)
+    for command in ("run", "diff", "promote"):
+        await replay(command)
+    await world.publish(lived(world, range(3, 9)))
+    await world.progress_is(delivered=9)
+    assert "projections has caught up" in (await replay("promote", "--back")).stderr
+    await world.progress_is(delivered=9)
+
+
 async def test_nothing_is_folded_twice_or_left_out_by_many_exchanges(
-    world: World, replay: Callable[..., Awaitable[Any]], database_url: str
+    world: World, replay: Replay, database_url: str
 ) -> None:
     async with at_work(world) as (readers, writers):
         for _ in range(4):
@@ -226,9 +238,7 @@ async def test_nothing_is_folded_twice_or_left_out_by_many_exchanges(
     assert json.loads((await replay("verify", "--service", "projections", "--json")).stdout)["equal"]
 
 
-async def test_walls_stand_in_what_was_promoted(
-    world: World, replay: Callable[..., Awaitable[Any]], database_url: str
-) -> None:
+async def test_walls_stand_in_what_was_promoted(world: World, replay: Replay, database_url: str) -> None:
     await world.publish([world.life(0).created(), *lived(world, range(3))])
     await world.progress_is(delivered=3)
     for command in ("run", "diff", "promote"):
@@ -248,7 +258,7 @@ async def test_walls_stand_in_what_was_promoted(
 
 
 async def test_what_was_not_compared_or_differs_is_not_promoted(
-    world: World, replay: Callable[..., Awaitable[Any]], database_url: str
+    world: World, replay: Replay, database_url: str
 ) -> None:
     await world.publish([world.life(0).created(), *lived(world, range(3))])
     await world.progress_is(delivered=3)
@@ -270,7 +280,7 @@ async def test_what_was_not_compared_or_differs_is_not_promoted(
 
 
 async def test_a_forced_run_that_is_behind_is_folded_up_by_projections_itself(
-    world: World, replay: Callable[..., Awaitable[Any]], database_url: str, monkeypatch: pytest.MonkeyPatch
+    world: World, replay: Replay, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app_run, "NEAR", 0)
     async with at_work(world) as (readers, writers):
@@ -288,7 +298,7 @@ async def test_a_forced_run_that_is_behind_is_folded_up_by_projections_itself(
 @pytest.mark.parametrize(("step", "after"), [("promote.exchanged", ["projections", "projections_run"]),
                                              ("promote.committed", ["projections", "projections_old"])])  # fmt: skip
 async def test_killed_in_the_middle_it_has_happened_or_not(
-    step: str, after: list[str], world: World, replay: Callable[..., Awaitable[Any]], settings: dict[str, str],
+    step: str, after: list[str], world: World, replay: Replay, settings: dict[str, str],
     database_url: str, tmp_path: Path,
 ) -> None:  # fmt: skip
     (tmp_path / "steps").mkdir()
