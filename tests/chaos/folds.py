@@ -26,6 +26,7 @@ SERVICE = "projections"
 START_S = 60.0
 REACH_S = 20.0
 SETTLE_S = 120.0
+VERIFY_S = 600.0
 LOOK_EVERY = 25  # kills
 # The carrier refuses some, forgets some, repeats and shuffles its receipts: each recipient is folded several times.
 FAULTS: dict[str, Any] = {
@@ -209,7 +210,7 @@ class Folds:
         async with self._database() as connection:
             if found := await drifted(connection):
                 self.problems.append(f"{when}: figures that are no recount of their rows: {found[:3]}")
-        done = await asyncio.to_thread(self.story.running.handsent, "replay", "verify", "--json")
+        done = await asyncio.to_thread(self.story.running.handsent, "replay", "verify", "--json", within_s=VERIFY_S)
         verdict = json.loads(done.stdout) if done.stdout else {}
         if done.returncode or not verdict.get("equal"):
             self.problems.append(f"{when}: not what the log says: {done.stdout[:1000]} {done.stderr[:500]}")

@@ -78,9 +78,9 @@ class Running:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(STOP_S)
 
-    def handsent(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def handsent(self, *arguments: str, within_s: float = COMMAND_S) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [HANDSENT, *arguments], env=self.environment, capture_output=True, text=True, timeout=COMMAND_S
+            [HANDSENT, *arguments], env=self.environment, capture_output=True, text=True, timeout=within_s
         )
 
     def token(self, name: str, role: str, account: str) -> str:
