@@ -22,7 +22,7 @@ from schemas.topics import TOPIC_OF
 MAGIC = b"\x00"
 HEADER_BYTES = 5
 ID_BYTES = 37  # 36 of text behind a length
-ID_LENGTH = 72  # 36, as Avro writes it
+ID_LENGTH = b"\x48"  # 36, as Avro writes it
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 ROOT = Path(__file__).parent
@@ -159,12 +159,14 @@ def leading_ids(value: bytes | None, count: int) -> tuple[str, ...] | None:
 
     None where the bytes do not begin like an event with so many ids.
     """
-    if not value or len(value) < HEADER_BYTES + count * ID_BYTES or value[:HEADER_BYTES] not in _BY_PREFIX:
+    end = HEADER_BYTES + count * ID_BYTES
+    if not value or len(value) < end or value[:HEADER_BYTES] not in _BY_PREFIX:
         return None
-    places = range(HEADER_BYTES, HEADER_BYTES + count * ID_BYTES, ID_BYTES)
-    if any(value[at] != ID_LENGTH for at in places):
+    ids = value[HEADER_BYTES:end]
+    if ids[::ID_BYTES] != ID_LENGTH * count:
         return None
-    return tuple(value[at + 1 : at + ID_BYTES].decode("ascii", "replace") for at in places)
+    text = ids.decode("ascii", "replace")
+    return tuple([text[at + 1 : at + ID_BYTES] for at in range(0, len(ids), ID_BYTES)])
 
 
 def key_of(event: Event) -> bytes | None:

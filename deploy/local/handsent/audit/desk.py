@@ -17,7 +17,7 @@ TOPICS = (OF_CAMPAIGN, "recipients", "processed", "releases", "dispatches", "rec
 PAGE = 1000
 _MAKE = """
 CREATE TABLE record (seq INTEGER PRIMARY KEY, recipient BLOB, topic TEXT, partition INT, offset INT, timestamp INT,
-                     key BLOB, value BLOB, headers BLOB);
+                     key BLOB, value BLOB, headers BLOB, leaf BLOB);
 CREATE TABLE person (person_id TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 _PUT = (
@@ -67,10 +67,17 @@ class Desk:
     def records(self) -> Iterator[list[Record]]:
         """All of them, in the order of the log, a page at a time."""
         rows = self._db.execute(
-            "SELECT topic, partition, offset, timestamp, key, value, headers FROM record ORDER BY seq"
+            "SELECT topic, partition, offset, timestamp, key, iif(leaf IS NULL, value, NULL), headers, leaf"
+            " FROM record ORDER BY seq"
         )
         while page := rows.fetchmany(PAGE):
-            yield [Record._make((*row[:6], marshal.loads(row[6]), None)) for row in page]
+            yield [Record._make((*row[:6], marshal.loads(row[6]), row[7])) for row in page]
+
+    def withhold(self, records: Iterable[tuple[int, Record]]) -> None:
+        """From now on these (the first of all is number 0) are given without their values: the leaf that is left proves
+        that they are in the log. They count as before."""
+        rows = [(record.leaf(), number + 1) for number, record in records]
+        self._db.executemany("UPDATE record SET leaf = ? WHERE seq = ?", rows)
 
     def of_campaign(self) -> Iterator[Event]:
         """What happened to the campaign itself."""

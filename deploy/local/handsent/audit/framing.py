@@ -1,14 +1,15 @@
 """A record of the log as bytes that can be read in one way only, and as a line of JSON that holds all of it."""
 
-import json
 import struct
 from base64 import b64decode, b64encode
 from typing import Any, NamedTuple
 
+import orjson
+
 from handsent.audit.merkle import HASH_BYTES, leaf
 
 Position = tuple[str, int]
-NONE = 0xFFFFFFFF  # the length of what is not there, which is not what is empty
+_NONE = b"\xff\xff\xff\xff"  # the length of what is not there, which is not what is empty
 _HEAD = struct.Struct(">Qq")
 _LENGTH = struct.Struct(">I")
 
@@ -52,17 +53,17 @@ def frame(offset: int, timestamp: int, key: bytes | None, value: bytes | None, h
 
     Everything of any length stands behind it in 4 bytes. All numbers are big-endian.
     """
-    parts = [_HEAD.pack(offset, timestamp), *_field(key), *_field(value), _LENGTH.pack(len(headers))]
+    framed = _HEAD.pack(offset, timestamp) + _field(key) + _field(value) + _LENGTH.pack(len(headers))
     for name, said in headers:
-        parts += (*_field(name.encode()), *_field(said))
-    return b"".join(parts)
+        framed += _field(name.encode()) + _field(said)
+    return framed
 
 
-def _field(said: bytes | None) -> tuple[bytes, ...]:
-    return (_LENGTH.pack(NONE),) if said is None else (_LENGTH.pack(len(said)), said)
+def _field(said: bytes | None) -> bytes:
+    return _NONE if said is None else _LENGTH.pack(len(said)) + said
 
 
-def as_line(record: Record) -> str:
+def as_line(record: Record) -> bytes:
     """One line of JSON; bytes are base64."""
     said: dict[str, Any] = {
         "topic": record.topic,
@@ -73,13 +74,13 @@ def as_line(record: Record) -> str:
         "headers": [[name, _text(value)] for name, value in record.headers],
     }
     said |= {"value": _text(record.value)} if record.withheld is None else {"leaf": record.withheld.hex()}
-    return json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+    return orjson.dumps(said, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def from_line(line: bytes | str) -> Record:
     """The record of a line. Raises BadLine."""
     try:
-        said = json.loads(line)
+        said = orjson.loads(line)
         withheld = bytes.fromhex(said["leaf"]) if "leaf" in said else None
         record = Record(
             said["topic"],

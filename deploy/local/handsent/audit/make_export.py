@@ -13,7 +13,7 @@ from handsent import log_view
 from handsent.audit import campaign_log, log, shelf, telling
 from handsent.audit.archive import Writer
 from handsent.audit.checkpoint import Signed
-from handsent.audit.desk import OF_CAMPAIGN, TOPICS, Desk
+from handsent.audit.desk import OF_CAMPAIGN, PAGE, TOPICS, Desk
 from handsent.audit.fold import Counted, rows
 from handsent.audit.framing import Position, Record, as_line
 from handsent.audit.proofs import Proof
@@ -90,16 +90,19 @@ async def write(
     for name, said in schemas():
         out.put(name, said)
     out.put("export.json", _json({**export.about, "pii": vault is not None, "records": export.records}))
-    with out.file("records.jsonl") as append:
-        for page in desk.records():
-            append(b"".join(_line(record, vault is not None) for record in page))
     with out.file("events.jsonl") as append:
-        for page in desk.records():
+        for number, page in enumerate(desk.records()):
             lines = [seen(record) for record in page]
             export.undecodable += sum(one.event is None for one in lines)
             if vault is not None:
                 lines = await opened(vault, lines)
+            else:
+                both = enumerate(zip(page, lines, strict=True), number * PAGE)
+                desk.withhold((at, record) for at, (record, one) in both if not telling.closed(one))
             append(b"".join(telling.as_line(telling.told(one, vault is not None)) for one in lines))
+    with out.file("records.jsonl") as append:
+        for page in desk.records():
+            append(b"".join(map(as_line, page)))
     counted = Counted(desk.campaign_id)
     with out.file("recipients.jsonl") as append:
         for line in recipients(desk, counted):
@@ -144,11 +147,6 @@ def offsets(about: Mapping[str, Any]) -> dict[str, dict[str, int]]:
 
 def seen(record: Record) -> Seen:
     return log_view.seen(record.topic, record.partition, record.offset, record.timestamp, record.key, record.value)
-
-
-def _line(record: Record, pii: bool) -> bytes:
-    shown = record if pii or telling.closed(seen(record)) else telling.withheld(record)
-    return f"{as_line(shown)}\n".encode()
 
 
 def plain(said: Any) -> Any:
