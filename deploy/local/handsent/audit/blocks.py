@@ -42,11 +42,15 @@ class Cutter:
 
     def add(self, offset: int, leaf: bytes) -> int:
         """The leaf's place in its block."""
-        while offset >= self._cut.first + self._size:
-            self._next()
+        self.until(offset)
         self._cut.offsets.append(offset)
         self._cut.leaves.append(leaf)
         return len(self._cut.leaves) - 1
+
+    def until(self, offset: int) -> None:
+        """All leaves before the offset were added: blocks that end there or before are whole."""
+        while self._cut.first + self._size <= offset:
+            self._next()
 
     def finish(self) -> None:
         while self._cut.first < self._end:

@@ -6,7 +6,7 @@ from typing import Any
 from handsent.audit.checkpoint import Signed
 from handsent.audit.desk import TOPICS, Desk
 from handsent.audit.framing import Position, Record
-from handsent.audit.log import Cluster, Reader
+from handsent.audit.log import Cluster, Corrupt, Reader
 from handsent.audit.proofs import Proof, Prover
 
 Spans = Mapping[Position, tuple[int, int]]
@@ -27,15 +27,22 @@ async def records(
     wanted: Spans,
     chain: Sequence[Signed] = (),
     prove: Callable[[Proof | str], None] | None = None,
+    corrupt: Callable[[Corrupt], None] | None = None,
 ) -> AsyncIterator[list[Record]]:
     """The campaign's records, which the caller puts on the desk before the next: whose opt-outs count follows from
-    them. `prove` is given the proofs of what `chain` covers."""
+    them. `prove` is given the proofs of what `chain` covers, `corrupt` what cannot be read; without it that is raised.
+    """
     for position, (first, end) in wanted.items():
         prover = Prover(chain, position, prove) if chain and prove else None
-        async for found in reader.span(position, first, end):
-            ours = [record for record in found if _taken(desk, record, prover)]
-            if ours:
-                yield [_record(one) for one in ours]
+        try:
+            async for found in reader.span(position, first, end):
+                ours = [record for record in found if _taken(desk, record, prover)]
+                if ours:
+                    yield [_record(one) for one in ours]
+        except Corrupt as error:
+            if corrupt is None:
+                raise
+            corrupt(error)
         if prover is not None:
             prover.finish(end)
 

@@ -7,7 +7,7 @@ from handsent.audit.archive import Archive, Damaged
 from handsent.audit.check_export import About, rank, records
 from handsent.audit.desk import TOPICS, Desk
 from handsent.audit.findings import Findings
-from handsent.audit.framing import Record
+from handsent.audit.framing import Position, Record
 from handsent.audit.log import Corrupt
 
 
@@ -26,13 +26,11 @@ async def check(bootstrap: str, archive: Archive, told: About, desk: Desk, findi
     wanted = campaign_log.spans(cluster, told.ends)
     try:
         async with log.reader(bootstrap) as reader:
-            async for page in campaign_log.records(reader, desk, wanted):
+            async for page in campaign_log.records(reader, desk, wanted, corrupt=comparison.corrupt):
                 desk.meet(page)
                 for record in page:
                     comparison.in_log(record)
         comparison.finish()
-    except Corrupt as error:
-        findings.add("the log", str(error))
     except Damaged as error:
         findings.add("damaged files", str(error))
 
@@ -48,6 +46,11 @@ class _Comparison:
     def __init__(self, exported: Iterator[Record], findings: Findings) -> None:
         self._exported, self._findings = exported, findings
         self._mine = next(exported, None)
+        self._unreadable: set[Position] = set()
+
+    def corrupt(self, error: Corrupt) -> None:
+        self._findings.add("the log", str(error))
+        self._unreadable.add(error.position)
 
     def in_log(self, record: Record) -> None:
         while self._mine is not None and rank(self._mine) < rank(record):
@@ -64,5 +67,6 @@ class _Comparison:
             self._not_in_log(self._mine)
 
     def _not_in_log(self, mine: Record) -> None:
-        self._findings.add("the log", f"{mine.place} is not in the log")
+        if mine.position not in self._unreadable:
+            self._findings.add("the log", f"{mine.place} is not in the log")
         self._mine = next(self._exported, None)

@@ -55,7 +55,7 @@ async def _check(reader: Reader, cluster: Cluster, signed: Signed, span: Span, k
     try:
         await _compare(reader, signed, span, first, end, kept, found)
     except Corrupt as error:
-        corrupt = f"{place}: {error}"
+        corrupt = str(error)
     for wrong in _joined(found):
         yield _said(place, signed.checkpoint, span, wrong)
         for where in wrong.where:

@@ -30,8 +30,10 @@ class Unreadable(click.ClickException):
 class Corrupt(Exception):
     """From this offset on, the records do not even match Kafka's own checksums."""
 
-    def __init__(self, offset: int) -> None:
-        super().__init__(f"the records from offset {offset} on do not match Kafka's own checksums")
+    def __init__(self, position: Position, offset: int) -> None:
+        self.position = position
+        place = f"{position[0]}-{position[1]}"
+        super().__init__(f"{place}: the records from offset {offset} on do not match Kafka's own checksums")
 
 
 class Cluster(NamedTuple):
@@ -80,7 +82,7 @@ class Reader:
             try:
                 found = await self._consumer.getmany(partition, timeout_ms=POLL_MS)
             except CorruptRecordException:
-                raise Corrupt(at) from None
+                raise Corrupt((partition.topic, partition.partition), at) from None
             reached = await self._consumer.position(partition)
             if reached > at:
                 return found.get(partition, []), reached

@@ -74,6 +74,8 @@ class Prover:
                 self._cutter.finish()
             self._coming.pop()
             self._cutter = None
+        if self._cutter is not None:
+            self._cutter.until(end)
 
     def _whole(self, cut: Cut) -> None:
         shown, self._shown = self._shown, []
