@@ -16,7 +16,8 @@ from aiokafka.errors import KafkaError
 from kernel.errors import LogLost
 from kernel.seal import Tampered
 
-from handsent import log_reader, log_view
+from handsent import csv_view, log_reader, log_view
+from handsent.audit import campaign_log
 from handsent.log_view import Seen
 from handsent.opening import opened, vault_of
 from handsent.stack import Stack, current_stack
@@ -91,17 +92,23 @@ async def _as_they_are(records: list[Seen]) -> list[Seen]:
 @events.command()
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 @click.option("--topic", "topics", multiple=True, type=Topics, help="May be repeated; all of them if not given.")
-@click.option("--format", "form", type=click.Choice(["avro", "json"]), default="json", show_default=True)
+@click.option("--format", "form", type=click.Choice(["avro", "json", "csv"]), default="json", show_default=True)
+@click.option("--campaign", callback=_campaign, help="Only its events, and the opt-outs and erasures of its persons.")
 @pii_option
-def export(file: Path, topics: tuple[str, ...], form: str, pii: bool) -> None:
-    """Write what the log holds now to FILE: JSON lines, or an Avro object container. Exit code 1: not all of it could
-    be decoded; what could not is in the file as such."""
+def export(file: Path, topics: tuple[str, ...], form: str, campaign: str | None, pii: bool) -> None:
+    """Write what the log holds now to FILE: JSON lines, an Avro object container, or CSV. Exit code 1: not all of it
+    could be decoded; what could not is in the file as such."""
     wanted = topics or tuple(TOPICS)
     stack = current_stack()
-    records = log_reader.whole(stack.kafka_bootstrap, wanted)
+    bootstrap = stack.kafka_bootstrap
+    records = (
+        log_reader.whole(bootstrap, wanted) if campaign is None else campaign_log.whole(bootstrap, campaign, wanted)
+    )
     with _replacing(file) as out:
-        write = _json_writer(out, pii) if form == "json" else _avro_writer(out, wanted, pii)
+        write = _writer(form, out, wanted, pii)
         count, unreadable = _run(_export(records, write, stack if pii else None))
+        if count == 0 and campaign is not None:
+            raise click.ClickException(f"the log has nothing of a campaign {campaign}")
     click.echo(f"{count} events, {unreadable} of them undecodable", err=True)
     sys.exit(1 if unreadable else 0)
 
@@ -123,6 +130,18 @@ async def _export(
                 block = []
         write(await opened(block))
     return count, unreadable
+
+
+def _writer(form: str, out: IO[bytes], topics: tuple[str, ...], pii: bool) -> Callable[[list[Seen]], None]:
+    if form == "avro":
+        return _avro_writer(out, topics, pii)
+    return _json_writer(out, pii) if form == "json" else _csv_writer(out, topics, pii)
+
+
+def _csv_writer(out: IO[bytes], topics: tuple[str, ...], pii: bool) -> Callable[[list[Seen]], None]:
+    sheet = csv_view.Sheet(topics)
+    out.write(sheet.header())
+    return lambda block: out.writelines([sheet.lines(block, pii)])
 
 
 def _json_writer(out: IO[bytes], pii: bool) -> Callable[[list[Seen]], None]:

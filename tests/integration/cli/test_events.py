@@ -1,7 +1,9 @@
 """`handsent events`: the log as people and scripts see it."""
 
 import asyncio
+import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,6 +15,7 @@ from kernel.testing import created, number, processed
 from schemas.codec import encode, key_of
 from schemas.events import Event
 from tests.integration.cli.conftest import Handsent
+from tests.unit.projections.life import Life
 
 BAD = b"\x00\x00\x00\x00\x63 call +12025550199"
 
@@ -32,6 +35,13 @@ async def _produce(bootstrap: str, *events: Event) -> None:
         topic = "campaigns" if type(event).__name__ == "CampaignCreated" else "processed"
         await out.send_and_wait(topic, encode(event), key=key_of(event))
     await out.send_and_wait("receipts", BAD, partition=0)
+    await out.stop()
+
+
+async def _send(bootstrap: str, topic: str, event: Event) -> None:
+    out = producer(bootstrap, "tests")
+    await out.start()
+    await out.send_and_wait(topic, encode(event), key=key_of(event))
     await out.stop()
 
 
@@ -78,6 +88,29 @@ def test_an_export_holds_every_event_of_its_topics_in_either_form(
     assert {number(n) for n in range(3)} <= {press["number"] for press in presses}
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("log")] != []
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_campaign_s_events_are_a_sheet_that_runs_no_formula(
+    handsent: Handsent, kafka: str, campaign: str, tmp_path: Path
+) -> None:
+    spring, autumn = (Life(campaign, number="+12025550177"), Life(f"not {campaign}", number="+12025550177"))
+    asyncio.run(_produce(kafka, replace(spring.created(), name="=1+1", text="@SUM(1)")))
+    asyncio.run(_send(kafka, "recipients", spring.added()))
+    asyncio.run(_send(kafka, "recipients", autumn.added()))
+    asyncio.run(_send(kafka, "opt-outs", replace(spring.opted_out(), evidence='-2+3\r\n"STOP"')))
+    path = tmp_path / "spring.csv"
+    command = ("events", "export", "--campaign", spring.campaign_id, "--format", "csv", str(path))
+    handsent(*command, "--pii", exit_code=1)
+    with path.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["type"] != "undecodable"]
+    assert [row["type"] for row in rows] == ["CampaignCreated", "RecipientAdded", "PersonOptedOut"]
+    assert (rows[0]["name"], rows[0]["text"], rows[0]["sender"]) == ("'=1+1", "'@SUM(1)", "+12025550100")
+    assert (rows[1]["number"], json.loads(rows[1]["columns"])["City"]) == ("+12025550177", "Bath")
+    assert (rows[2]["evidence"], rows[2]["campaign_id"]) == ('\'-2+3\r\n"STOP"', "")
+    handsent(*command, exit_code=1)
+    assert "+12025550177" not in path.read_text() and "***" in path.read_text()
+    nobody = ("events", "export", "--topic", "processed", "--format", "csv", "--campaign", str(uuid4()), str(path))
+    assert "nothing of a campaign" in handsent(*nobody, exit_code=1).stderr
 
 
 @pytest.mark.parametrize("form", ["json", "avro"])

@@ -7,7 +7,7 @@ import pytest
 from handsent import credentials, ports
 from handsent.java import major_version
 from handsent.part import Part
-from handsent.settings import StackSettings, explicit, service_environment, shared_ports
+from handsent.settings import StackSettings, explicit, inherited, service_environment, shared_ports
 from handsent.stack import start_ticks, without_password
 from handsent.status import table
 from handsent.supervisor import ending
@@ -53,6 +53,12 @@ def test_a_setting_wins_over_the_secret_that_was_made_and_may_come_from_a_file(
     monkeypatch.setenv("TOKEN_KEY_FILE", str(tmp_path / "key"))
     environment = service_environment(StackSettings(), Path("/home"), {"TOKEN_KEY": "made"})
     assert environment["TOKEN_KEY"] == "k" * 32
+
+
+def test_no_service_gets_what_signs_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUDIT_KEY", "5a" * 32)
+    assert "AUDIT_KEY" not in service_environment(StackSettings(), Path("/home"), {}) | inherited()
+    assert explicit(StackSettings())["AUDIT_KEY"] == "5a" * 32
 
 
 def test_an_empty_setting_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,18 @@
 """The records of one campaign, as they are read from the log."""
 
+import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from handsent import log_view
+from handsent.audit import log
 from handsent.audit.checkpoint import Signed
 from handsent.audit.desk import TOPICS, Desk
 from handsent.audit.framing import Position, Record
 from handsent.audit.log import Cluster, Corrupt, Reader
 from handsent.audit.proofs import Proof, Prover
+from handsent.log_view import Seen
 
 Spans = Mapping[Position, tuple[int, int]]
 
@@ -45,6 +50,22 @@ async def records(
             corrupt(error)
         if prover is not None:
             prover.finish(end)
+
+
+async def whole(bootstrap: str, campaign_id: str, topics: Sequence[str]) -> AsyncIterator[Seen]:
+    """The campaign's records in these topics, up to their ends as they are now."""
+    cluster = await log.cluster(bootstrap, TOPICS)
+    with tempfile.TemporaryDirectory() as place:
+        desk = Desk(Path(place), campaign_id)
+        try:
+            async with log.reader(bootstrap) as reader:
+                async for page in records(reader, desk, spans(cluster)):
+                    desk.meet(page)
+                    for one in page:
+                        if one.topic in topics:
+                            yield log_view.seen(*one[:6])
+        finally:
+            desk.close()
 
 
 def _taken(desk: Desk, record: Any, prover: Prover | None) -> bool:

@@ -72,7 +72,7 @@ class Check:
             signed = check_export.check_signature(opened, self._keys, self.findings)
             inside = self._inside(opened)
             checked = self._content(opened, told, inside, Path(place))
-            self._note(path, told, inside, checked, signed)
+            self._note(path, opened, told, inside, checked, signed)
 
     def _inside(self, opened: Archive) -> list[Signed]:
         """The export's own checkpoints, which must be those that were given, where both have one."""
@@ -105,8 +105,12 @@ class Check:
         finally:
             desk.close()
 
-    def _note(self, path: Path, told: About, inside: Sequence[Signed], checked: Checked, signed: bool | None) -> None:
+    def _note(
+        self, path: Path, opened: Archive, told: About, inside: Sequence[Signed], checked: Checked, signed: bool | None
+    ) -> None:
         self.notes.append(f"{path.name}: campaign {told.campaign_id}, {checked.records} records counted once more")
+        if not check_export.is_ours(opened, "count.py"):
+            self.notes.append("its count.py is not the one of this version: read it before you run it")
         if checked.withheld:
             self.notes.append(f"of {checked.withheld} of them only the hash is here: they were not sealed")
         if inside and self._keys:

@@ -27,7 +27,7 @@ class Unreadable(click.ClickException):
     exit_code = 2
 
 
-class Corrupt(Exception):
+class Corrupt(LogLost):
     """From this offset on, the records do not even match Kafka's own checksums."""
 
     def __init__(self, position: Position, offset: int) -> None:
@@ -66,14 +66,17 @@ class Reader:
 
     async def span(self, position: Position, first: int, end: int) -> AsyncIterator[list[Any]]:
         """The records of these offsets, as many at a time as Kafka hands out. They must be there; Kafka may leave
-        offsets out. Raises Corrupt, and TimeoutError when nothing comes."""
+        offsets out. Raises Corrupt, and LogLost when nothing comes."""
         partition = TopicPartition(*position)
         self._consumer.assign([partition])
         self._consumer.seek(partition, first)
         at = first
         while at < end:
-            async with asyncio.timeout(PATIENCE_S):
-                records, at = await self._next(partition, at)
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    records, at = await self._next(partition, at)
+            except TimeoutError:
+                raise LogLost(f"{position[0]}-{position[1]} gives nothing from offset {at} on") from None
             if records:
                 yield records if records[-1].offset < end else [r for r in records if r.offset < end]
 
@@ -111,7 +114,7 @@ def run(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
     """Runs it; a Kafka that does not answer, or not as it should, is one line and exit code 2."""
     try:
         return asyncio.run(work())
-    except (KafkaError, LogLost, TimeoutError) as error:
-        raise Unreadable(f"Kafka does not answer as it should: {str(error) or type(error).__name__}") from None
     except Corrupt as error:
         raise click.ClickException(str(error)) from None
+    except (KafkaError, LogLost) as error:
+        raise Unreadable(f"Kafka does not answer as it should: {error}") from None
