@@ -11,6 +11,7 @@ import sys
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from handsent.audit import manifest
 from handsent.audit.checkpoint import private_key, public_hex, public_pem
 from handsent.kafka import EmbeddedKafka
 from kernel.kafka import when_there
+from kernel.seal import CELLS, NUMBER
+from kernel.testing import VAULT_KEY
+from kernel.vault import open_vault
 
 from schemas.codec import encode, key_of
 from schemas.events import Event
@@ -272,6 +276,29 @@ def test_with_pii_it_says_who_and_only_its_owner_may_read_it(
     assert added["event"]["number"] is None
     assert not any("leaf" in record for record in lines(files["records.jsonl"]))
     assert handsent("audit", "check", str(path)).stdout == "it holds\n"
+
+
+def test_with_pii_what_is_sealed_is_opened_with_the_vault(
+    handsent: Handsent, kafka: str, database_url: str, tmp_path: Path
+) -> None:
+    handsent("user", "add", "Ada")
+    life = Life("opened", sealed=True)
+
+    async def seal() -> None:
+        vault = await open_vault(database_url, "send_intake", [VAULT_KEY], max_size=1)
+        key = (await vault.keys_for({life.person_id: life.account_id}))[life.person_id]
+        await vault.close()
+        added = replace(life.added(), number=key.seal(NUMBER, life.number), cells=key.seal(CELLS, '["Ada"]'))
+        await produce(kafka, [life.created(), added])
+
+    asyncio.run(seal())
+    path = tmp_path / "opened.zip"
+    handsent("audit", "export", life.campaign_id, "-o", str(path), "--pii")
+    added = lines(unpacked(path)["events.jsonl"])[-1]["event"]
+    assert (added["number"], added["cells"]) == (life.number, '["Ada"]')
+    assert handsent("audit", "check", str(path)).stdout == "it holds\n"
+    said = handsent("audit", "export", life.campaign_id, "-o", str(path), "--pii", exit_code=2, VAULT_KEY="w" * 32)
+    assert said.stderr.startswith("Error: the vault does not open")
 
 
 # --- proofs ----------------------------------------------------------------------------------------------
