@@ -268,7 +268,7 @@ async def test_it_is_equal_at_every_moment_while_messages_are_sent(left: Left, s
         await vault.close()
         await database.close()
     assert [differing(verdict) for verdict in told] == [{}] * len(told)
-    assert len({verdict.events for verdict in told}) > 2, "nothing went on meanwhile"
+    assert len({verdict.events for verdict in told}) > 1, "nothing went on meanwhile"
 
 
 def _sent(world: World) -> Callable[[], object]:

@@ -221,4 +221,4 @@ async def test_it_is_equal_at_every_moment_while_people_press(left: Left) -> Non
             told.append(await verify(left.url, left.bootstrap, REBUILT))
         await pressing
     assert [differing(verdict) for verdict in told] == [{}] * len(told)
-    assert len({verdict.events for verdict in told}) > 2, "nothing went on meanwhile"
+    assert len({verdict.events for verdict in told}) > 1, "nothing went on meanwhile"
