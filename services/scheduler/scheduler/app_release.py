@@ -1,7 +1,7 @@
 """Lets go what is due and drops what never will be, chunk by chunk, each in a transaction of its own."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 from kernel.database import Pool
@@ -11,8 +11,8 @@ from kernel.steps import reached
 
 from scheduler import store
 from scheduler.lateness import Lateness
-from scheduler.release import Drop, Waiting, decide, dropped
-from scheduler.store import Ask, Group
+from scheduler.release import Drop, Group, Waiting, decide, dropped
+from scheduler.store import Ask
 
 log = structlog.get_logger()
 
@@ -53,9 +53,10 @@ class Releases:
         Every campaign has the same share of a chunk, so that a million of one do not hold up the few of another.
         """
         ready = await store.ready(self._pool, CAMPAIGNS_PER_ROUND)
-        due = [waiting for waiting in ready if not _drop_of(waiting)]
-        ended = [waiting for waiting in ready if _drop_of(waiting)]
-        left = (await self._release(due) if due else 0) + (await self._drop(ended) if ended else 0)
+        drops = {w.group: decision for w in ready if isinstance(decision := decide(w, w.end), Drop)}
+        due = [waiting for waiting in ready if waiting.group not in drops]
+        ended = [waiting for waiting in ready if waiting.group in drops]
+        left = (await self._release(due) if due else 0) + (await self._drop(ended, drops) if ended else 0)
         if left:
             self._wake_relay.set()
         elif self._after:
@@ -74,17 +75,14 @@ class Releases:
             self._lateness.add(some.late.total_seconds(), some.messages)
         return sum(some.messages for some in left)
 
-    async def _drop(self, ended: Sequence[Waiting]) -> int:
+    async def _drop(self, ended: Sequence[Waiting], drops: Mapping[Group, Drop]) -> int:
         ask = self._ask(ended, min(self._chunk, DROPPED_AT_ONCE))
-        drops = {(waiting.campaign_id, waiting.due_at): _drop_of(waiting) for waiting in ended}
         outbox = Outbox()
         async with self._pool.acquire() as connection, connection.transaction():
             taken = await store.take(connection, ask)
             reached("drop.taken")
             for group, messages in taken.items():
-                drop = drops[group]
-                assert drop is not None
-                outbox.extend(dropped(message, drop) for _, message in messages)
+                outbox.extend(dropped(message, drops[group]) for _, message in messages)
             await outbox.write(connection)
             reached("drop.written")
         reached("drop.committed")
@@ -100,12 +98,11 @@ class Releases:
 
     def _went(self, ask: Ask, taken: dict[Group, tuple[int, int]]) -> None:
         for waiting in ask.waiting:
-            group = waiting.campaign_id, waiting.due_at
-            messages, last = taken.get(group, (0, 0))
+            messages, last = taken.get(waiting.group, (0, 0))
             if messages == ask.each:
-                self._after[group] = last
+                self._after[waiting.group] = last
             else:
-                self._after.pop(group, None)
+                self._after.pop(waiting.group, None)
 
     async def _wait(self) -> None:
         try:
@@ -117,8 +114,3 @@ class Releases:
                 await store.advance_watermark(connection)
             return
         self._work.clear()
-
-
-def _drop_of(waiting: Waiting) -> Drop | None:
-    decision = decide(waiting, waiting.end)
-    return decision if isinstance(decision, Drop) else None

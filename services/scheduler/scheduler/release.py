@@ -10,6 +10,8 @@ from schemas.reasons import DropReason
 
 ACTOR = "scheduler"
 
+Group = tuple[str, datetime]  # a campaign, and the time its messages wait for
+
 
 @dataclass(frozen=True, slots=True)
 class End:
@@ -56,6 +58,10 @@ class Waiting:
     def scheduled_for(self) -> datetime:
         """Nothing else is held: `misdue`."""
         return self.due_at
+
+    @property
+    def group(self) -> Group:
+        return self.campaign_id, self.due_at
 
 
 def decide(message: Due, end: End | None) -> Release | Drop:

@@ -8,7 +8,7 @@ import orjson
 from kernel.database import Connection, Pool, Row, load_queries
 from kernel.outbox import pack, unpack
 
-from scheduler.release import End, Waiting, released
+from scheduler.release import End, Group, Waiting, released
 from schemas.codec import decode, encode, key_of
 from schemas.events import CampaignEnded, ClockAdvanced, MessageReleased, RecipientProcessed
 
@@ -23,8 +23,6 @@ SESSION = {
     "idle_in_transaction_session_timeout": "3s",
 }
 
-Group = tuple[str, datetime]  # a campaign, and the time its messages wait for
-
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -36,11 +34,10 @@ class Ask:
 
     @property
     def columns(self) -> tuple[list[str], list[datetime], list[int], int]:
-        groups = [(w.campaign_id, w.due_at) for w in self.waiting]
         return (
             [w.campaign_id for w in self.waiting],
             [w.due_at for w in self.waiting],
-            [self.after.get(group, 0) for group in groups],
+            [self.after.get(w.group, 0) for w in self.waiting],
             self.each,
         )
 
