@@ -19,7 +19,7 @@ q = load_queries("dispatcher", "replay.sql")
 
 OWN = ("dispatches", "receipts", "opt-outs")
 OPERATIONAL = {
-    "queue", "lanes", "in_flight", "callbacks", "replies", "resolutions", "sweep",
+    "queue", "lanes", "in_flight", "callbacks", "replies", "resolutions", "holds", "sweep",
     "erased.reason", "erased.finished_at",
 }  # fmt: skip
 FACTS_AT_ONCE = 5000
