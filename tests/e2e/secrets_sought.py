@@ -9,6 +9,8 @@ import subprocess
 import urllib.request
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from zipfile import ZipFile
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -68,6 +70,25 @@ async def everything(running: Running) -> AsyncIterator[tuple[str, bytes]]:
             yield f"{service}/{probe}", await asyncio.to_thread(_asked, f"{running.url(port)}/{probe}")
     for command in (("events", "export", "-"), ("quarantine", "list"), ("status",), ("status", "--json")):
         yield " ".join(command), (await asyncio.to_thread(_said, running, command)).encode()
+    async for place in _exports(running, settings["DATABASE_URL"]):
+        yield place
+
+
+async def _exports(running: Running, url: str) -> AsyncIterator[tuple[str, bytes]]:
+    """What an auditor would get of the largest campaigns."""
+    connection = await asyncpg.connect(url)
+    rows = await connection.fetch(
+        "SELECT campaign_id::text FROM projections.campaigns ORDER BY unprocessed + delivered DESC LIMIT 4"
+    )
+    await connection.close()
+    assert rows
+    with TemporaryDirectory() as folder:
+        for (campaign_id,) in rows:
+            path = Path(folder) / f"{campaign_id}.zip"
+            await asyncio.to_thread(running.handsent, "audit", "export", campaign_id, "-o", str(path))
+            with ZipFile(path) as archive:
+                for name in archive.namelist():
+                    yield f"audit export {campaign_id}: {name}", archive.read(name)
 
 
 async def _topics(bootstrap: str) -> AsyncIterator[tuple[str, bytes]]:

@@ -102,6 +102,8 @@ async def test_a_person_erased_while_a_campaign_waits_is_not_texted_and_everythi
     await story.settles(again, delivered=1, suppressed=1)
     assert (await story.row(again, out))["reason_code"] == "opted_out"
     assert await story.texted([erased, out]) == {erased: 1}
+    verified = await asyncio.to_thread(story.running.handsent, "replay", "verify", within_s=120)
+    assert verified.returncode == 0, verified.stdout
 
 
 async def test_everything_held_of_a_person_is_given_to_them(story: Story) -> None:

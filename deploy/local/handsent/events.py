@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import IO, Any
 from uuid import UUID
@@ -15,6 +15,7 @@ import fastavro
 from aiokafka.errors import KafkaError
 from kernel.errors import LogLost
 from kernel.seal import Tampered
+from kernel.vault import WrongVaultKey
 
 from handsent import csv_view, log_reader, log_view
 from handsent.audit import campaign_log
@@ -81,8 +82,23 @@ async def _opening(stack: Stack | None) -> AsyncIterator[Opens]:
     if stack is None:
         yield _as_they_are
         return
-    async with vault_of(stack) as vault:
-        yield lambda records: opened(vault, records)
+    async with AsyncExitStack() as until_done:
+        with _of_the_vault():
+            vault = await until_done.enter_async_context(vault_of(stack))
+
+        async def opens(records: list[Seen]) -> list[Seen]:
+            with _of_the_vault():
+                return await opened(vault, records)
+
+        yield opens
+
+
+@contextmanager
+def _of_the_vault() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, Tampered, WrongVaultKey) as error:
+        raise click.ClickException(f"the vault does not open: {error}") from None
 
 
 async def _as_they_are(records: list[Seen]) -> list[Seen]:
@@ -172,7 +188,7 @@ def _replacing(file: Path) -> Iterator[IO[bytes]]:
             yield out
         part.replace(file)
     except OSError as error:
-        raise click.ClickException(f"{error.filename}: {error.strerror}") from None
+        raise click.ClickException(f"{file}: {error.strerror}") from None
     finally:
         part.unlink(missing_ok=True)
 
@@ -182,7 +198,5 @@ def _run(work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run(work)
     except KeyboardInterrupt:
         return None
-    except (OSError, asyncpg.PostgresError, Tampered) as error:
-        raise click.ClickException(f"the vault does not open: {error}") from None
-    except (KafkaError, LogLost) as error:
-        raise click.ClickException(f"Kafka does not answer as it should: {error}") from None
+    except (KafkaError, ConnectionError, TimeoutError, LogLost) as error:
+        raise click.ClickException(f"Kafka does not answer as it should: {error!r}") from None

@@ -22,13 +22,16 @@ TIMEOUTS = {
 def session_settings(schema: str, **overrides: str) -> dict[str, str]:
     """The settings of a service's session: acts as the role, and in the schema, of the service's name."""
     # jit compiles for longer than our statements run; plans of the hot statements are kept generic.
-    # Read committed, whatever the server's default: what is read after a lock must be read as of then.
+    # Read committed, whatever the server's default: what is read after a lock must be read as of then. And what was
+    # answered is on disk: a server whose default is off would lose it in a crash. A transaction that can be made anew
+    # from the topics may turn it off for itself.
     return {
         "role": schema,
         "search_path": schema,
         "jit": "off",
         "timezone": "UTC",
         "default_transaction_isolation": "read committed",
+        "synchronous_commit": "on",
         **TIMEOUTS,
         **overrides,
     }

@@ -14,17 +14,29 @@ class Person(NamedTuple):
 
     phone: str | None
     cells: dict[str, str]
+    named: tuple[str, str] = ("", "")  # the columns of the first and the last name
 
     @property
     def first_name(self) -> str:
-        return self._named("first_name")
+        return self.cells.get(self.named[0], "")
 
     @property
     def last_name(self) -> str:
-        return self._named("last_name")
+        return self.cells.get(self.named[1], "")
 
-    def _named(self, name: str) -> str:
-        return self.cells.get(_column(name, tuple(self.cells)), "")
+
+class _Header(NamedTuple):
+    """A list's columns, and which of them name people."""
+
+    names: tuple[str, ...]
+    named: tuple[str, str]
+
+
+@lru_cache(maxsize=1024)
+def _header(columns: str | None) -> _Header:
+    """What is the same for all rows of a list."""
+    names = tuple(orjson.loads(columns)) if columns else ()
+    return _Header(names, (column_of("first_name", names), column_of("last_name", names)))
 
 
 def person(key: Key | None, phone: str | None, columns: str | None, cells: str | None) -> Person:
@@ -32,14 +44,11 @@ def person(key: Key | None, phone: str | None, columns: str | None, cells: str |
 
     A row that was tampered with is blank like an erased one's: the report is everybody else's, too.
     """
-    names: list[str] = orjson.loads(columns) if columns else []
+    names, named = _header(columns)
     try:
         said, number = unseal(key, CELLS, cells) if cells else None, unseal(key, NUMBER, phone) if phone else None
     except Tampered:
         said = number = None
-    return Person(number, dict(zip(names, orjson.loads(said), strict=True)) if said else dict.fromkeys(names, ""))
-
-
-@lru_cache(maxsize=1024)
-def _column(name: str, columns: tuple[str, ...]) -> str:
-    return column_of(name, columns)
+    return Person(
+        number, dict(zip(names, orjson.loads(said), strict=True)) if said else dict.fromkeys(names, ""), named
+    )

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from projections.columns import column_of
@@ -114,6 +115,7 @@ WORDS: dict[State, dict[str, tuple[str, str]]] = {
 }
 
 
+@lru_cache(maxsize=256)
 def words(state: str, reason_code: str | None) -> Words:
     """The words for a reason code in the state it explains."""
     return Words(*WORDS[State(state)][reason_code]) if reason_code else Words("", "")

@@ -8,6 +8,7 @@ import yaml
 from tests.tidy.tree import ROOT
 
 BASE = ROOT / "deploy/k8s/base"
+CHECKPOINTS = ROOT / "deploy/k8s/checkpoints"
 Object = dict[str, Any]
 
 
@@ -23,7 +24,7 @@ def render(folder: Path = BASE) -> list[Object]:
         for each in yaml.safe_load_all((folder / file).read_text())
         if each is not None
     ]
-    objects += [_config_map(folder, generator) for generator in kustomization["configMapGenerator"]]
+    objects += [_config_map(folder, generator) for generator in kustomization.get("configMapGenerator", [])]
     for each in objects:
         for labels in kustomization["labels"]:
             each["metadata"].setdefault("labels", {}).update(labels["pairs"])

@@ -8,18 +8,21 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import click
 import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
 from dispatcher.settings import Settings as Dispatcher
+from handsent.__main__ import main
+from handsent.settings import StackSettings
 from projections.settings import Settings as Projections
 from pydantic_settings import BaseSettings
 from scheduler.settings import Settings as Scheduler
 from send_intake.settings import Settings as SendIntake
 
 from schemas.topics import TOPICS
-from tests.contract.k8s.rendered import BASE, Object, render
+from tests.contract.k8s.rendered import BASE, CHECKPOINTS, Object, render
 from tests.tidy.tree import ROOT, SERVICES, table
 
 OLDEST, NEWEST = "1.29", kubernetes_validate.latest_version()
@@ -32,6 +35,7 @@ SETTINGS: dict[str, type[BaseSettings]] = {
 }
 PORT = {"send-intake": "intake_port"}  # the others are named after their service
 OBJECTS = render()
+[CHECKPOINT] = render(CHECKPOINTS)
 
 
 def of(kind: str) -> dict[str, Object]:
@@ -61,7 +65,7 @@ def environment(service: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
-@pytest.mark.parametrize("each", OBJECTS, ids=lambda each: f"{each['kind']}-{each['metadata']['name']}")
+@pytest.mark.parametrize("each", [*OBJECTS, CHECKPOINT], ids=lambda each: f"{each['kind']}-{each['metadata']['name']}")
 def test_every_object_is_what_the_api_takes(each: Object, version: str) -> None:
     if each["kind"] == "KafkaTopic":
         jsonschema.validate(each, TOPIC_SCHEMA)
@@ -202,6 +206,27 @@ def test_the_readme_lists_every_secret() -> None:
 def test_the_image_is_this_version() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert {container(service)["image"] for service in SERVICES} == {f"handsent:{version}"}
+
+
+def test_the_checkpoint_s_job_is_confined_as_a_service_is_and_has_what_the_command_reads() -> None:
+    spec = CHECKPOINT["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (job,) = spec["containers"]
+    own = {name: value for name, value in spec["securityContext"].items() if name != "fsGroup"}
+    assert own == pod("scheduler")["securityContext"]
+    assert job["securityContext"] == container("scheduler")["securityContext"]
+    assert job["image"] == container("scheduler")["image"]
+    assert spec["enableServiceLinks"] is spec["automountServiceAccountToken"] is False
+    assert {variable["name"].lower() for variable in job["env"]} <= set(StackSettings.model_fields)
+    assert {mount["name"] for mount in job["volumeMounts"]} == {volume["name"] for volume in spec["volumes"]}
+    module, *arguments = job["args"]
+    assert module == "handsent"
+    command = main
+    for word in arguments:
+        if isinstance(command, click.Group):
+            found = command.get_command(click.Context(command), word)
+            assert found is not None, word
+            command = found
+    command.make_parser(click.Context(command)).parse_args(arguments[2:])  # raises for an option that is none
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl here to compare with")

@@ -248,6 +248,18 @@ def test_a_changed_export_is_found_although_its_sums_are_right(
     assert says in handsent("audit", "check", str(path), exit_code=1, AUDIT_KEY="").stdout
 
 
+def test_a_script_reads_what_was_found(handsent: Handsent, export: Callable[..., Path], tmp_path: Path) -> None:
+    whole = export()
+    told = json.loads(handsent("audit", "check", str(whole), "--offline", "--json").stdout)
+    assert (told["holds"], told["found"], told["findings"]) == (True, 0, {})
+    cut = tmp_path / "cut.zip"
+    with zipfile.ZipFile(whole) as before, zipfile.ZipFile(cut, "w") as after:
+        for name in before.namelist():
+            after.writestr(name, before.read(name)[:-1] if name.endswith("events.jsonl") else before.read(name))
+    told = json.loads(handsent("audit", "check", str(cut), "--offline", "--json", exit_code=1).stdout)
+    assert not told["holds"] and told["found"] == sum(kind["found"] for kind in told["findings"].values()) > 0
+
+
 def test_a_change_with_the_sums_left_alone_is_found_by_them(
     handsent: Handsent, export: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -10,7 +10,8 @@ from uuid import uuid4
 import fastavro
 import pytest
 from kernel.kafka import producer
-from kernel.testing import created, number, processed
+from kernel.testing import VAULT_KEY, created, number, processed
+from kernel.vault import open_vault
 
 from schemas.codec import encode, key_of
 from schemas.events import Event
@@ -135,3 +136,24 @@ def test_wrong_words_are_a_wrong_use(handsent: Handsent) -> None:
 def test_a_broker_that_is_away_is_one_clear_line(handsent: Handsent) -> None:
     said = handsent("events", "tail", "--limit", "1", exit_code=1, KAFKA_BOOTSTRAP="127.0.0.1:1")
     assert len([line for line in said.stderr.splitlines() if line.startswith("Error")]) == 1
+
+
+def test_a_vault_that_does_not_open_is_one_clear_line(handsent: Handsent, campaign: str, database_url: str) -> None:
+    """With another key, and with a Postgres that is away."""
+    asyncio.run(_meet_somebody(database_url))
+    for wrong in ({"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}, {"VAULT_KEY": "another key " * 4}):
+        said = handsent("events", "tail", "--from", "beginning", "--limit", "1", "--pii", exit_code=1, **wrong)
+        assert [line for line in said.stderr.splitlines() if line.startswith("Error: the vault does not open")]
+
+
+async def _meet_somebody(database_url: str) -> None:
+    vault = await open_vault(database_url, "send_intake", [VAULT_KEY])
+    await vault.keys_for({str(uuid4()): str(uuid4())})
+    await vault.close()
+
+
+def test_a_disk_that_is_full_is_one_clear_line(handsent: Handsent, campaign: str, tmp_path: Path) -> None:
+    (tmp_path / "log.part").symlink_to("/dev/full")
+    said = handsent("events", "export", str(tmp_path / "log"), exit_code=1)
+    assert f"{tmp_path / 'log'}: No space left on device" in said.stderr
+    assert not list(tmp_path.glob("log*"))

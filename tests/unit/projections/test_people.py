@@ -28,11 +28,13 @@ def test_a_row_opens_with_its_key(life: Life) -> None:
 
 def test_without_the_key_there_is_nothing_but_headers() -> None:
     for key in (None, BOB.key):
-        assert person(key, *row_of(ADA)) == (None, {"First Name": "", "last_name": "", "City": ""})
+        found = person(key, *row_of(ADA))
+        assert (found.phone, found.cells) == (None, {"First Name": "", "last_name": "", "City": ""})
 
 
 def test_a_row_that_is_not_listed_yet_says_what_it_knows() -> None:
-    assert person(ADA.key, None, None, None) == (None, {})
+    found = person(ADA.key, None, None, None)
+    assert (found.phone, found.cells, found.first_name) == (None, {}, "")
 
 
 def test_a_row_of_another_does_not_pass_for_ones_own() -> None:

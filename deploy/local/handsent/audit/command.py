@@ -1,5 +1,6 @@
 """`handsent audit`: what an outsider can check, of one campaign and of the log itself."""
 
+import json
 import sqlite3
 import sys
 import tempfile
@@ -195,7 +196,8 @@ def _key(said: str) -> Ed25519PublicKey:
     "--public-key", "given", multiple=True, help="In hex, or a file; may be repeated. AUDIT_KEY's if not given."
 )
 @click.option("--offline", is_flag=True, help="Does not look at the log.")
-def check(files: tuple[Path, ...], given: tuple[str, ...], offline: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: holds, found, findings by kind, notes.")
+def check(files: tuple[Path, ...], given: tuple[str, ...], offline: bool, as_json: bool) -> None:
     """Check FILES: exports, checkpoints, or both together. Checkpoints are held against their signatures, their chain
     and the log; an export against itself, its checkpoints and the log. Everything that is not as it should be is a
     line that says where."""
@@ -208,13 +210,23 @@ def check(files: tuple[Path, ...], given: tuple[str, ...], offline: bool) -> Non
     checking.checkpoints()
     for path in exports:
         checking.export(path)
+    (_say_as_json if as_json else _say)(checking)
+    sys.exit(0 if checking.findings.total == 0 else 1)
+
+
+def _say(checking: check_run.Check) -> None:
     for line in checking.findings.lines():
         click.echo(line)
     for line in checking.notes:
         click.echo(line, err=True)
     total = checking.findings.total
     click.echo("it holds" if total == 0 else f"IT DOES NOT HOLD: {total} found")
-    sys.exit(0 if total == 0 else 1)
+
+
+def _say_as_json(checking: check_run.Check) -> None:
+    findings = checking.findings
+    said = {"holds": findings.total == 0, "found": findings.total, "findings": findings.as_dict()}
+    click.echo(json.dumps(said | {"notes": checking.notes}))
 
 
 def _bootstrap(needed: bool) -> str | None:

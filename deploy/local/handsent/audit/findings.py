@@ -33,3 +33,7 @@ class Findings:
             yield from shown
             if self._counts[kind] > len(shown):
                 yield f"and {self._counts[kind] - len(shown)} more of {kind}"
+
+    def as_dict(self) -> dict[str, dict[str, object]]:
+        """By kind: how many, and the first of them."""
+        return {kind: {"found": self._counts[kind], "first": shown} for kind, shown in self._lines.items()}
