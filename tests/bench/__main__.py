@@ -83,6 +83,9 @@ def _print_throughput(result: Result, bare: float) -> None:
     ours = sum(result.cpu_us[name] for name in OURS)
     print(f"throughput: {result.per_s:,.0f} messages/s from SEND to delivered and projected, {result.messages:,} sent "
           f"(1 : {bare / result.per_s:.1f} of the yardstick)")  # fmt: skip
+    half, most = quantile(result.lag, 0.5), result.lag[-1]
+    print(f"lag of projections meanwhile: p50 {half:,.0f} events, most {most:,.0f} "
+          f"({half / result.events_per_s:.2f} s and {most / result.events_per_s:.2f} s of what came)")  # fmt: skip
     print(f"CPU a message: {ours:.0f} µs ours (1 : {ours * bare / 1e6:.1f} of the yardstick's request)")
     for name, us in sorted(result.cpu_us.items(), key=lambda item: -item[1]):
         print(f"  {name:12} {us:6.0f} µs{'' if name in OURS else '  (not ours)'}")

@@ -4,6 +4,7 @@ import asyncio
 import json
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,17 +19,27 @@ from tests.bench.stack import Running
 TEXT = "Hello {first_name}, see you on Tuesday at the hall? Reply STOP to end."
 CAMPAIGNS = 4
 HANDS = 64
+LAG_EVERY_S = 0.25
+EVENTS = 5  # of a message: processed, released, attempted, accepted, delivered
 AREAS = ("212", "213", "305", "312", "404", "415", "503", "617", "713", "202")
 OURS = ("send-intake", "scheduler", "dispatcher", "projections", "postgres", "kafka")
 
 
 @dataclass(frozen=True)
 class Result:
-    """`per_s`: messages from the first press to the last one seen delivered in Progress."""
+    """`per_s`: messages from the first press to the last one seen delivered in Progress.
+
+    `lag`: how many events projections had still to fold, asked now and then while people pressed, sorted.
+    """
 
     messages: int
     per_s: float
     cpu_us: dict[str, float]
+    lag: list[int]
+
+    @property
+    def events_per_s(self) -> float:
+        return self.per_s * EVENTS
 
 
 class Bench:
@@ -78,7 +89,10 @@ class Bench:
         campaigns, presses = await self.presses(count)
         before, own = self._stack.cpu_s(), psutil.Process().cpu_times()
         began = time.monotonic()
+        lag: list[int] = []
+        watching = asyncio.create_task(self._watch_lag(lag))
         done = await press_all(self._stack.port("INTAKE_PORT"), presses, HANDS)
+        watching.cancel()
         assert not done.refused, done.refused[0]
         for cid in campaigns:
             await self._until(cid, "delivered", count // CAMPAIGNS)
@@ -86,7 +100,14 @@ class Bench:
         after, own_after = self._stack.cpu_s(), psutil.Process().cpu_times()
         cpu = {name: (after[name] - before[name]) / count * 1e6 for name in before}
         cpu["load"] = (own_after.user + own_after.system - own.user - own.system) / count * 1e6
-        return Result(count, count / took, cpu)
+        return Result(count, count / took, cpu, sorted(lag))
+
+    async def _watch_lag(self, into: list[int]) -> None:
+        url = f"http://127.0.0.1:{self._stack.port('PROJECTIONS_PORT')}/status"
+        while True:
+            async with self._session.get(url) as answer:
+                into.append((await answer.json())["lag"])
+            await asyncio.sleep(LAG_EVERY_S)
 
     async def latency_ms(self, per_s: float, seconds: float) -> list[float]:
         """From each press to the carrier's ledger, at a steady rate, in ms, sorted."""
@@ -103,5 +124,5 @@ class Bench:
         return {line["to"]: datetime.fromisoformat(line["received_at"]).timestamp() for line in lines}
 
 
-def quantile(values: list[float], share: float) -> float:
+def quantile(values: Sequence[float], share: float) -> float:
     return values[min(len(values) - 1, int(share * len(values)))] if values else statistics.mean([])

@@ -25,7 +25,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 async def test_a_message_s_life(stack: Running, http: aiohttp.ClientSession) -> None:
     bench = Bench(stack, http)
     found = await bench.throughput(80)
-    assert found.messages == 80 and found.per_s > 0 and set(OURS) <= set(found.cpu_us)
+    assert found.messages == 80 and found.per_s > 0 and set(OURS) <= set(found.cpu_us) and found.lag
     assert len(await bench.latency_ms(20, 1)) == 20
 
 
