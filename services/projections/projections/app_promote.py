@@ -69,7 +69,7 @@ def _check(state: State | None) -> None:
         raise Refused("the run was not compared with the live tables: `handsent replay diff` does it")
     if not state.equal:
         raise Refused(
-            "the run was found to differ from the live tables: if that is what is wanted, say so with --force and --reason"
+            "the run was found to differ from the live tables: if that is wanted, say so with --force and --reason"
         )
 
 
