@@ -66,7 +66,7 @@ def sign_in(alert: str = "", told: str = "", account: str = "", name: str = "", 
 <button type="submit">Sign in</button>
 </form>
 <h2 id="by-token">Or with a token</h2>
-<form method="post" action="/sign-in" autocomplete="off" aria-labelledby="by-token">
+<form method="post" action="/sign-in" autocomplete="off">
 <label for="token">Token</label>
 <input id="token" name="token" required maxlength="4096" autocomplete="off" autocapitalize="none" spellcheck="false">
 <button type="submit">Sign in with the token</button>
