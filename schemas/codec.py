@@ -147,6 +147,11 @@ def decode(value: bytes | None) -> Event:
         raise UndecodableEvent(f"not a {shape.name}: {type(error).__name__}: {error}") from None
 
 
+def first_bytes(event_type: type[Event]) -> bytes:
+    """What an event of this type begins with as it is written today: the header with the latest version's id."""
+    return _BY_TYPE[event_type].prefix
+
+
 def event_type_of(value: bytes) -> str:
     """The event's name, from the schema id alone (for the record's `event-type` header)."""
     return _BY_PREFIX[value[:HEADER_BYTES]].name

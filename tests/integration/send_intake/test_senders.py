@@ -1,4 +1,4 @@
-"""Several sender numbers: each person keeps the one they were first SENT from, whoever presses what at the same time."""
+"""Several sender numbers: each person keeps the one they were first SENT from, whoever presses what meanwhile."""
 
 import asyncio
 from collections import Counter
