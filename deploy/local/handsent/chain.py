@@ -184,8 +184,10 @@ def _of_attempts(events: Sequence[Event]) -> Iterator[Check]:
         yield Check("it was suppressed after its release", suppressed.caused_by in releases)
         if suppressed.useful_until is not None:
             yield Check("it was too late for it", suppressed.occurred_at > suppressed.useful_until)
-    for until in {released.useful_until for released in _all(events, e.MessageReleased)} - {None}:
-        yield Check("no attempt was too late", all(a.occurred_at <= until for a in attempts.values()))
+    for released in _all(events, e.MessageReleased):
+        until = released.useful_until
+        if until is not None:
+            yield Check("no attempt was too late", all(a.occurred_at <= until for a in attempts.values()))
     if attempts:
         yield Check("every attempt follows from the release", all(a.caused_by in releases for a in attempts.values()))
         outcomes = [event for event in events if isinstance(event, OF_ATTEMPT)]
