@@ -74,7 +74,7 @@ async def take_intents(
         match clearance.decide(_opt_out(row), erased=row["erased"], readable=intent is not None, too_late=too_late):
             case Suppress() as why:
                 suppressed.append(row["recipient_id"])
-                outbox.add(_suppressed(row, why, at, until))
+                outbox.add(suppressed_event(row, why, at, until))
             case Clear() if intent is not None:
                 clear[intent.recipient_id] = intent
             case _:
@@ -127,7 +127,7 @@ def _opt_out(row: asyncpg.Record) -> clearance.OptOut | None:
     return clearance.OptOut(OptOutSource(row["source"]), row["opted_out_at"], row["opt_out_event_id"])
 
 
-def _suppressed(row: asyncpg.Record, why: Suppress, at: datetime, until: datetime | None) -> e.MessageSuppressed:
+def suppressed_event(row: asyncpg.Record, why: Suppress, at: datetime, until: datetime | None) -> e.MessageSuppressed:
     return e.MessageSuppressed(
         event_id=event_id(row["recipient_id"], "MessageSuppressed"),
         account_id=row["account_id"],

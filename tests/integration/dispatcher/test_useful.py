@@ -9,6 +9,7 @@ import pytest
 from dispatcher.outcome import NotAccepted
 from dispatcher.store_attempts import Proof
 from dispatcher.store_intents import take_intents
+from dispatcher.store_late import suppress_late
 from kernel.outbox import Outbox, unpack
 from kernel.vault import Vault
 
@@ -72,6 +73,41 @@ async def test_a_message_that_waits_to_be_tried_again_is_asked_again(pool: async
     await pool.execute("DELETE FROM outbox")
     _, [event] = await take(pool, vault, NOON + 2 * HOUR)
     assert event.reason == "too_late" and event.recipient_id == rid
+
+
+async def test_what_waits_is_told_so_without_its_turn_each_once_and_nobody_else_is(
+    pool: asyncpg.Pool, vault: Vault
+) -> None:
+    """The carrier may be away for hours: nothing has its turn."""
+    await fill(pool, 60)
+    ids = [row[0] for row in await pool.fetch("SELECT recipient_id::text FROM messages ORDER BY recipient_id")]
+    await pool.execute("UPDATE messages SET useful_until = $1 WHERE recipient_id = ANY($2::uuid[])", NOON, ids[:30])
+    await pool.execute("DELETE FROM queue WHERE recipient_id = $1", ids[0])  # with the carrier
+    out = await pool.fetchval("SELECT person_id FROM messages WHERE recipient_id = $1", ids[1])
+    await pool.execute(
+        "INSERT INTO opt_outs VALUES ($1, $1, '', true, 'reply', '', $2, 'u', 1, gen_random_uuid())", out, NOON
+    )
+    assert await suppress_late(pool, NOON, most=7) == (0, False), "it is useful still"
+    told, more = 0, True
+    while more:
+        count, more = await suppress_late(pool, NOON + MICROSECOND, most=7)
+        told += count
+    assert told == 28 and await suppress_late(pool, NOON + HOUR) == (0, False)
+    rows = await pool.fetch("SELECT events FROM outbox")
+    events = [decode(value) for row in rows for _, value in unpack(row["events"])]
+    assert {e.recipient_id for e in events if isinstance(e, MessageSuppressed)} == set(ids[2:30])
+    assert len({event.event_id for event in events if isinstance(event, MessageSuppressed)}) == 28
+    assert await pool.fetchval("SELECT count(*) FROM queue") == 31  # the others, and who had opted out
+    assert await pool.fetchval("SELECT count(*) FROM messages WHERE suppressed_at = $1", NOON + MICROSECOND) == 28
+
+
+async def test_while_the_carrier_is_away_those_who_wait_are_told(sending: World) -> None:
+    until = datetime.now(UTC) + timedelta(seconds=2)
+    numbers = [sending.number() for _ in range(120)]
+    await sending.faults(throttle_per_s=0)
+    await sending.publish(*(sending.released(number, useful_until=until) for number in numbers))
+    await sending.told(*numbers, until="MessageSuppressed")
+    assert not any(line["accepted"] for line in await sending.ledger(*numbers))
 
 
 async def test_behind_a_carrier_that_throttles_nobody_is_asked_for_past_the_time(sending: World) -> None:
