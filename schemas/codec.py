@@ -12,7 +12,7 @@ from enum import StrEnum
 from io import BytesIO
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
@@ -80,6 +80,7 @@ class _Shape:
         )
         hints = get_type_hints(event_type)
         self.times = tuple(n for n in self.names if datetime in (hints[n], *get_args(hints[n])))
+        self.lists = tuple(n for n in self.names if get_origin(hints[n]) is tuple)
         self.enums: tuple[tuple[str, Callable[[str], Any]], ...] = tuple(
             (n, hints[n]) for n in self.names if isinstance(hints[n], type) and issubclass(hints[n], StrEnum)
         )
@@ -103,6 +104,8 @@ class _Shape:
         for name in self.times:
             if record[name] is not None:
                 record[name] = EPOCH + timedelta(microseconds=record[name])
+        for name in self.lists:
+            record[name] = tuple(record[name])
         for name, enum in self.enums:
             record[name] = enum(record[name])
         # Slot by slot: the __init__ of a frozen dataclass costs a quarter of the decoding.
@@ -142,6 +145,11 @@ def decode(value: bytes | None) -> Event:
     except Exception as error:  # whatever Avro trips over, it is the same fact: these bytes are not this event
         # Not the error's repr, which can hold the bytes of a text: this message is logged.
         raise UndecodableEvent(f"not a {shape.name}: {type(error).__name__}: {error}") from None
+
+
+def first_bytes(event_type: type[Event]) -> bytes:
+    """What an event of this type begins with as it is written today: the header with the latest version's id."""
+    return _BY_TYPE[event_type].prefix
 
 
 def event_type_of(value: bytes) -> str:

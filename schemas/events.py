@@ -35,6 +35,8 @@ class CampaignCreated:
     text: str
     scheduled_for: datetime | None
     sender: str
+    senders: tuple[str, ...] = ()
+    useful_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +100,7 @@ class RecipientProcessed:
     text_hash: str | None = None
     token_id: str | None = None
     client: str | None = None
+    useful_until: datetime | None = None
 
 
 # --- clock -----------------------------------------------------------------------------------------------
@@ -135,6 +138,7 @@ class MessageReleased:
     number: str
     text: str
     sender: str
+    useful_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +163,7 @@ class MessageDropped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageSuppressed:
-    """Not sent: the person had opted out."""
+    """Not sent: the person had opted out, was erased, or the time it was useful in was over."""
 
     event_id: str
     account_id: str
@@ -172,6 +176,7 @@ class MessageSuppressed:
     reason: SuppressReason
     opted_out_at: datetime | None
     opt_out_event_id: str | None
+    useful_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,6 +56,7 @@ class SuppressReason(StrEnum):
     UNKNOWN = "unknown"
     OPTED_OUT = "opted_out"
     PERSON_ERASED = "person_erased"
+    TOO_LATE = "too_late"
 
 
 class UnconfirmedReason(StrEnum):

@@ -81,11 +81,11 @@ class Story:
         return f"+1{area}{exchange}{ending}"
 
     async def campaign(
-        self, numbers: Iterable[str] = (), text: str = "Hello.", scheduled_for: datetime | None = None
+        self, numbers: Iterable[str] = (), text: str = "Hello.", scheduled_for: datetime | None = None, **more: Any
     ) -> Campaign:
         """A campaign with these people on its list."""
         manager = await self.manager()
-        asked: dict[str, Any] = {"name": f"{self.account} {random.randrange(10**9)}", "text": text}
+        asked: dict[str, Any] = {"name": f"{self.account} {random.randrange(10**9)}", "text": text, **more}
         if scheduled_for is not None:
             asked["scheduled_for"] = scheduled_for.isoformat()
         made = await manager.ok("POST", "/campaigns", json=asked)

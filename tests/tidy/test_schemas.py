@@ -44,6 +44,8 @@ def as_avro(name: str, hint: Any) -> Any:
         return ["null", as_avro(name, inner)]
     if get_origin(hint) is dict:
         return {"type": "map", "values": {str: "string", int: "long"}[get_args(hint)[1]]}
+    if get_origin(hint) is tuple:
+        return {"type": "array", "items": as_avro(name, get_args(hint)[0])}
     if hint is datetime:
         return {"type": "long", "logicalType": "timestamp-micros"}
     if hint is str:
@@ -72,7 +74,8 @@ def test_a_schema_is_its_dataclass(event: type) -> None:
         assert narrowed(field["type"]) == expected, field["name"]
         assert ("default" in field) is (isinstance(expected, list) or field["name"] in added_later(event))
         if "default" in field:
-            assert field["default"] == next(f.default for f in fields(event) if f.name == field["name"]) or (
+            ours = next(f.default for f in fields(event) if f.name == field["name"])
+            assert field["default"] == (list(ours) if isinstance(ours, tuple) else ours) or (
                 field["default"] is None and field["name"] not in added_later(event)
             )
 

@@ -10,6 +10,7 @@ COMMANDS = {
     "status": "handsent.status:status",
     "user": "handsent.user:user",
     "token": "handsent.tokens:token",
+    "sender": "handsent.senders:sender",
     "opt-outs": "handsent.opt_outs:opt_outs",
     "person": "handsent.person:person",
     "proof": "handsent.proof:proof",

@@ -152,8 +152,10 @@ def _of_campaign(events: Sequence[Event], processed: e.RecipientProcessed) -> It
     yield Check(
         "the campaign was created before the press", _one(c.occurred_at <= processed.occurred_at for c in created)
     )
-    yield Check("it was sent from the campaign's number, at its time", _one(
-        (c.sender, c.scheduled_for) == (processed.sender, processed.scheduled_for) for c in created))  # fmt: skip
+    yield Check("it was sent from a number of the campaign's, at its time", _one(
+        processed.sender in (c.senders or (c.sender,))
+        and (c.scheduled_for, c.useful_until) == (processed.scheduled_for, processed.useful_until) for c in created
+    ))  # fmt: skip
     for ended in _all(events, e.CampaignEnded):
         yield Check("the press was before the campaign's end", processed.processed_at < ended.ended_at)
 
@@ -180,6 +182,12 @@ def _of_attempts(events: Sequence[Event]) -> Iterator[Check]:
     attempts = {attempt.event_id: attempt for attempt in _all(events, e.SendAttempted)}
     for suppressed in _all(events, e.MessageSuppressed):
         yield Check("it was suppressed after its release", suppressed.caused_by in releases)
+        if suppressed.useful_until is not None:
+            yield Check("it was too late for it", suppressed.occurred_at > suppressed.useful_until)
+    for released in _all(events, e.MessageReleased):
+        until = released.useful_until
+        if until is not None:
+            yield Check("no attempt was too late", all(a.occurred_at <= until for a in attempts.values()))
     if attempts:
         yield Check("every attempt follows from the release", all(a.caused_by in releases for a in attempts.values()))
         outcomes = [event for event in events if isinstance(event, OF_ATTEMPT)]
@@ -206,7 +214,7 @@ def _who(event: e.RecipientAdded | e.RecipientProcessed | e.MessageReleased) -> 
 
 
 def _what(event: e.RecipientProcessed | e.MessageReleased) -> tuple[object, ...]:
-    return event.text, event.sender, event.due_at, event.scheduled_for
+    return event.text, event.sender, event.due_at, event.scheduled_for, event.useful_until
 
 
 def _all(events: Iterable[Event], kind: type[Kind]) -> Iterator[Kind]:

@@ -49,7 +49,7 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
-    return guarded(json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value))
+    return guarded(json.dumps(value, ensure_ascii=False) if isinstance(value, dict | tuple) else str(value))
 
 
 def _lines(rows: Iterable[Sequence[str]]) -> bytes:

@@ -14,6 +14,7 @@ from dispatcher import api, store
 from dispatcher.api_persons import Persons
 from dispatcher.app import TOPICS, Dispatcher
 from dispatcher.app_intents import Intents
+from dispatcher.app_late import look_for_late
 from dispatcher.app_left import Left
 from dispatcher.app_outcomes import Outcomes
 from dispatcher.app_owner import Owner
@@ -58,6 +59,7 @@ async def main(stop: runner.Stop) -> None:
             intents.run(),
             left.look(),
             left.sweep(),
+            look_for_late(pool, wake_relay),
             persons.keep_finishing(),
         )
     await vault.close()

@@ -14,7 +14,7 @@ from kernel.outbox import Outbox
 from kernel.vault import Vault
 from prometheus_client import Counter, Gauge, Histogram
 
-from dispatcher import callback, outcome, retry
+from dispatcher import callback, outcome, retry, usefulness
 from dispatcher.app_outcomes import Outcomes
 from dispatcher.app_owner import Owner
 from dispatcher.gateway import Text, TwilioGateway
@@ -35,7 +35,7 @@ INTENT_LIFE_S = 5.0
 POSTGRES_AWAY_S = 0.5
 
 OUTCOMES = Counter("handsent_dispatch_outcomes_total", "Attempts by what became of the POST", ["outcome"])
-SUPPRESSED = Counter("handsent_dispatch_suppressed_total", "Messages not sent because of an opt-out or an erasure")
+SUPPRESSED = Counter("handsent_dispatch_suppressed_total", "Messages not sent: opted out, erased, or too late")
 IN_FLIGHT = Gauge("handsent_dispatch_in_flight", "Attempts of this process without a recorded outcome")
 INTENT = Histogram("handsent_dispatch_intent_seconds", "From taking intents to their commit", buckets=[
     0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5])  # fmt: skip
@@ -60,6 +60,7 @@ class Intents:
         self._pool, self._vault, self._owner = pool, vault, owner
         self._gateway, self._outcomes = gateway, outcomes
         self._public_url, self._callback_key = settings.public_url, settings.callback_key.encode()
+        self._useful_for = settings.useful_for
         self._relay = relay
         self._pace = Pace.full(settings.carrier_connections)
         self._posts: set[asyncio.Task[None]] = set()
@@ -122,7 +123,9 @@ class Intents:
         taken = Taken(0, 0, [])
         try:
             async with self._pool.acquire() as connection, connection.transaction():
-                taken = await take_intents(connection, self._vault, limit, owner, datetime.now(UTC), outbox)
+                taken = await take_intents(
+                    connection, self._vault, limit, owner, datetime.now(UTC), outbox, self._useful_for
+                )
                 self.flying.update(intent.key for intent in taken.intents)
                 wrote = bool(outbox)
                 await outbox.write(connection)
@@ -158,9 +161,12 @@ class Intents:
         self._freed.set()
 
     async def _post(self, flight: _Flight) -> None:
-        """One POST, or none when the licence is too old; returns once the outcome is committed."""
+        """One POST, or none when the licence is too old; returns once the outcome is committed.
+
+        Nor is there one past the message's latest useful time: it waits again, and its next turn says that it is over.
+        """
         intent, began = flight.intent, time.monotonic()
-        if began - flight.taken_at > INTENT_LIFE_S:
+        if began - flight.taken_at > INTENT_LIFE_S or usefulness.is_over(intent.useful_until, datetime.now(UTC)):
             seen: outcome.Seen = NoAnswer.EXPIRED
         else:
             seen = await self._gateway.post(self._text(intent))

@@ -1,6 +1,7 @@
 """The dispatcher's tables once more, of the log: what was released, attempted, answered, and said about texts."""
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 from kernel.database import Connection, Pool, load_queries
@@ -13,13 +14,14 @@ from kernel.seal import key_id_of
 from dispatcher.app import TOPICS
 from dispatcher.attempt import State
 from dispatcher.history import AttemptEvent, Fact, fact_of, retold
+from dispatcher.store_replies import senders_of
 from schemas import events as e
 
 q = load_queries("dispatcher", "replay.sql")
 
 OWN = ("dispatches", "receipts", "opt-outs")
 OPERATIONAL = {
-    "queue", "lanes", "in_flight", "callbacks", "replies", "resolutions", "holds", "sweep",
+    "queue", "lanes", "in_flight", "callbacks", "replies", "resolutions", "holds", "sweep", "late",
     "erased.reason", "erased.finished_at",
 }  # fmt: skip
 FACTS_AT_ONCE = 5000
@@ -29,11 +31,7 @@ Row = tuple[str, Sequence[Any]]
 
 def _message(m: e.MessageReleased) -> Row:
     ids = m.recipient_id, m.account_id, m.campaign_id, m.person_id, m.event_id
-    return "messages", (*ids, m.due_at, m.number, m.text, m.sender, None, key_id_of(m.number))
-
-
-def _sender(created: e.CampaignCreated) -> Row:
-    return "senders", (created.sender, created.account_id)
+    return "messages", (*ids, m.due_at, m.number, m.text, m.sender, None, key_id_of(m.number), m.useful_until)
 
 
 def _suppression(event: e.MessageSuppressed) -> Row:
@@ -60,7 +58,6 @@ def _erasure(event: e.PersonErased) -> Row:
 
 ROWS: dict[type, Callable[[Any], Row]] = {
     e.MessageReleased: _message,
-    e.CampaignCreated: _sender,
     e.MessageSuppressed: _suppression,
     **dict.fromkeys(
         (e.SendAttempted, e.SendNotAccepted, e.MessageAccepted, e.MessageRejected, e.MessageUnresolved), _dispatch
@@ -73,7 +70,14 @@ ROWS: dict[type, Callable[[Any], Row]] = {
 
 
 async def _note(_: Connection, batch: list[Received]) -> Rows:
-    return by_type(ROWS, batch)
+    return chain(by_type(ROWS, batch), _senders(batch))
+
+
+def _senders(batch: Iterable[Received]) -> Rows:
+    for received in batch:
+        if isinstance(created := received.event, e.CampaignCreated):
+            for number in senders_of(created):
+                yield "senders", (number, created.account_id, received.offset)
 
 
 async def _finish(connection: Connection) -> None:

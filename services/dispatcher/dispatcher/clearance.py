@@ -1,4 +1,7 @@
-"""Whether a message may go: the person's opt-out decides, at the moment of the intent; and who may lift an opt-out."""
+"""Whether a message may go, at the moment of the intent: the person's opt-out, and whether it still helps anybody.
+
+And who may lift an opt-out.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +20,7 @@ class OptOut:
 
 @dataclass(frozen=True, slots=True)
 class Suppress:
-    """The person had opted out, or was erased: nobody is texted."""
+    """The person had opted out, or was erased, or it is too late: nobody is texted."""
 
     reason: SuppressReason
     opt_out: OptOut | None = None
@@ -33,12 +36,15 @@ class Clear:
     """The message may go."""
 
 
-def decide(opt_out: OptOut | None, *, erased: bool, readable: bool) -> Suppress | Hold | Clear:
-    """An opt-out in force suppresses, whatever its source; so does an erasure. What cannot be read waits."""
+def decide(opt_out: OptOut | None, *, erased: bool, readable: bool, too_late: bool = False) -> Suppress | Hold | Clear:
+    """An opt-out in force suppresses, whatever its source; so does an erasure, and that nobody has use for it any more.
+    What cannot be read waits."""
     if opt_out is not None:
         return Suppress(SuppressReason.OPTED_OUT, opt_out)
     if erased:
         return Suppress(SuppressReason.PERSON_ERASED)
+    if too_late:
+        return Suppress(SuppressReason.TOO_LATE)
     return Clear() if readable else Hold()
 
 

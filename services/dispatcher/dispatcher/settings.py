@@ -1,5 +1,7 @@
 """The dispatcher's settings, each an environment variable of the same name in capitals."""
 
+from datetime import timedelta
+
 from kernel.settings import VaultSettings
 from pydantic import Field, model_validator
 
@@ -20,6 +22,12 @@ class Settings(VaultSettings):
     carrier_connect_timeout_s: float = Field(3.0, gt=0)
     carrier_timeout_s: float = Field(15.0, gt=0, le=60)
     unconfirmed_after_s: int = Field(259_200, ge=1)
+    useful_for_s: int = Field(0, ge=0, le=31_536_000)
+
+    @property
+    def useful_for(self) -> timedelta | None:
+        """How long after it was due a message is worth sending; None: for ever."""
+        return timedelta(seconds=self.useful_for_s) if self.useful_for_s else None
 
     @model_validator(mode="before")
     @classmethod

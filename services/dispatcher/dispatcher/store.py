@@ -39,6 +39,7 @@ async def enqueue(connection: Connection, released: Sequence[e.MessageReleased])
         [m.text for m in messages],
         [m.sender for m in messages],
         [key_id_of(m.number) for m in messages],
+        [m.useful_until for m in messages],
     )
     if rows:
         await _deal(connection, rows)

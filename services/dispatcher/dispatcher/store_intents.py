@@ -11,13 +11,13 @@ from kernel.outbox import Outbox
 from kernel.seal import NUMBER, Key, Tampered, text_of, unseal
 from kernel.vault import Vault
 
-from dispatcher import clearance
+from dispatcher import clearance, usefulness
 from dispatcher.attempt import PROVIDER, SERVICE
 from dispatcher.clearance import Clear, Suppress
 from dispatcher.store import q
 from schemas import events as e
 from schemas.identity import event_id
-from schemas.reasons import OptOutSource
+from schemas.reasons import OptOutSource, SuppressReason
 
 log = structlog.get_logger()
 
@@ -33,6 +33,7 @@ class Intent:
     number: str
     text: str
     sender: str
+    useful_until: datetime | None
 
     @property
     def key(self) -> tuple[str, int]:
@@ -49,9 +50,15 @@ class Taken:
 
 
 async def take_intents(
-    connection: Connection, vault: Vault, limit: int, owner: int, at: datetime, outbox: Outbox
+    connection: Connection,
+    vault: Vault,
+    limit: int,
+    owner: int,
+    at: datetime,
+    outbox: Outbox,
+    useful_for: timedelta | None = None,
 ) -> Taken:
-    """Takes up to `limit` messages off the queue.
+    """Takes up to `limit` messages off the queue; those past their latest useful time at `at` are not sent.
 
     Runs in the caller's transaction, which must commit before the first byte leaves. The keys are read under the lock
     that erasures take: a person is erased wholly before an intent, or wholly after it.
@@ -62,11 +69,12 @@ async def take_intents(
     clear: dict[str, Intent] = {}
     suppressed, held = [], []
     for row in rows:
-        intent = _opened(row, keys)
-        match clearance.decide(_opt_out(row), erased=row["erased"], readable=intent is not None):
+        until = usefulness.useful_until(row["useful_until"], row["due_at"], useful_for)
+        intent, too_late = _opened(row, keys, until), usefulness.is_over(until, at)
+        match clearance.decide(_opt_out(row), erased=row["erased"], readable=intent is not None, too_late=too_late):
             case Suppress() as why:
                 suppressed.append(row["recipient_id"])
-                outbox.add(_suppressed(row, why, at))
+                outbox.add(suppressed_event(row, why, at, until))
             case Clear() if intent is not None:
                 clear[intent.recipient_id] = intent
             case _:
@@ -101,14 +109,16 @@ async def _hold(connection: Connection, rows: Sequence[asyncpg.Record], at: date
     )
 
 
-def _opened(row: asyncpg.Record, keys: Mapping[str, Key]) -> Intent | None:
+def _opened(row: asyncpg.Record, keys: Mapping[str, Key], until: datetime | None) -> Intent | None:
     rid, key = row["recipient_id"], keys.get(row["person_id"])
     try:
         number, text = unseal(key, NUMBER, row["number"]), unseal(key, text_of(rid), row["text"])
     except Tampered as error:
         log.error("message_tampered", recipient_id=rid, error=str(error))
         return None
-    return None if number is None or text is None else Intent(rid, row["attempt"], number, text, row["sender"])
+    if number is None or text is None:
+        return None
+    return Intent(rid, row["attempt"], number, text, row["sender"], until)
 
 
 def _opt_out(row: asyncpg.Record) -> clearance.OptOut | None:
@@ -117,7 +127,7 @@ def _opt_out(row: asyncpg.Record) -> clearance.OptOut | None:
     return clearance.OptOut(OptOutSource(row["source"]), row["opted_out_at"], row["opt_out_event_id"])
 
 
-def _suppressed(row: asyncpg.Record, why: Suppress, at: datetime) -> e.MessageSuppressed:
+def suppressed_event(row: asyncpg.Record, why: Suppress, at: datetime, until: datetime | None) -> e.MessageSuppressed:
     return e.MessageSuppressed(
         event_id=event_id(row["recipient_id"], "MessageSuppressed"),
         account_id=row["account_id"],
@@ -130,6 +140,7 @@ def _suppressed(row: asyncpg.Record, why: Suppress, at: datetime) -> e.MessageSu
         reason=why.reason,
         opted_out_at=why.opt_out.opted_out_at if why.opt_out else None,
         opt_out_event_id=why.opt_out.event_id if why.opt_out else None,
+        useful_until=until if why.reason == SuppressReason.TOO_LATE else None,
     )
 
 

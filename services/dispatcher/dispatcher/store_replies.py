@@ -152,11 +152,16 @@ def _word(reply: Reply, said: Sealed) -> Word | None:
     )
 
 
+def senders_of(created: e.CampaignCreated) -> tuple[str, ...]:
+    """All numbers a campaign's texts are sent from; before there could be several it told one."""
+    return tuple(dict.fromkeys((created.sender, *created.senders)))
+
+
 async def learn_senders(
     connection: Connection, sealer: Sealer, created: Sequence[e.CampaignCreated], outbox: Outbox
 ) -> None:
     """Whose the campaigns' numbers are; replies that were parked for them count now, in the order they came."""
-    owners = {event.sender: event.account_id for event in reversed(created)}
+    owners = {number: event.account_id for event in reversed(created) for number in senders_of(event)}
     numbers = sorted(owners)
     await connection.fetch(q.lock_for_opt_outs)
     await connection.execute(q.insert_senders, numbers, [owners[number] for number in numbers])

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kernel.revocations import Revocations
+from schemas import codec
 from schemas.codec import encode
 from schemas.events import CampaignCreated, CampaignEnded, ClockAdvanced, Event, RecipientProcessed
 from schemas.identity import HANDSENT, event_id, recipient_id, uuid5
@@ -32,6 +33,11 @@ class Record:
 def records(*events: Event, start: int = 0) -> list[Record]:
     """The events as consecutive records of one partition."""
     return [Record(offset, encode(event)) for offset, event in enumerate(events, start)]
+
+
+def as_version(version: int, event: Event) -> bytes:
+    """The event as it was written when this was its latest version; what that did not know is left out."""
+    return codec._VERSIONS[type(event)][version - 1].encode(event)
 
 
 def number(n: int) -> str:

@@ -56,6 +56,10 @@ WORDS: dict[State, dict[str, tuple[str, str]]] = {
     State.SUPPRESSED: {
         "opted_out": ("The person had opted out, so nothing was sent.", _OPTED_OUT),
         "person_erased": ("The person's data was erased on request, so nothing was sent.", _ERASED),
+        "too_late": (
+            "Its turn came after the last moment it was useful, so nothing was sent.",
+            "Create another campaign if this person should still be texted.",
+        ),
         "unknown": ("Nothing was sent, for a reason this version does not know.", _CALL),
     },
     State.DROPPED: {

@@ -1,7 +1,9 @@
 """The state once more, of the log: who was SENT and has not left is held."""
 
+import struct
+
 import orjson
-from kernel.database import Connection, Pool, load_queries
+from kernel.database import Connection, Pool, Row, load_queries
 from kernel.offsets import Position
 from kernel.received import Received
 from kernel.replay import Rebuilt
@@ -12,9 +14,9 @@ from kernel.replay_tables import LONG_S, keep_first
 from scheduler.app import TOPICS
 from scheduler.app_rebuild import OWN
 from scheduler.release import released
-from scheduler.store import record, release_of
-from schemas.codec import UndecodableEvent
-from schemas.events import CampaignEnded, ClockAdvanced, RecipientProcessed
+from scheduler.store import message_of, record
+from schemas.codec import first_bytes
+from schemas.events import CampaignEnded, ClockAdvanced, MessageReleased, RecipientProcessed
 
 q = load_queries("scheduler", "replay.sql")
 
@@ -99,18 +101,18 @@ def _held(press: RecipientProcessed, offset: int) -> tuple[object, ...]:
 
 
 async def _as_today(connection: Connection) -> None:
-    """What 0.1.0 held is compared as what is held of it today."""
-    after = FIRST_ID
-    while rows := await connection.fetch(q.old, after):
+    """What versions before this one held is compared as what is held of it today."""
+    after, begins = FIRST_ID, first_bytes(MessageReleased)
+    while rows := await connection.fetch(q.old, after, begins):
         after = rows[-1]["recipient_id"]
-        ready = [(row["recipient_id"], made) for row in rows if (made := _ready(row["event"])) is not None]
+        ready = [(row["recipient_id"], made) for row in rows if (made := _ready(row)) is not None]
         await connection.execute(q.make_ready, [id_ for id_, _ in ready], [made for _, made in ready])
 
 
-def _ready(event: bytes) -> bytes | None:
+def _ready(row: Row) -> bytes | None:
     try:
-        return record(release_of(event))
-    except (UndecodableEvent, AssertionError):  # somebody changed it: it differs
+        return record(message_of(row))
+    except (ValueError, AssertionError, struct.error):  # somebody changed it: it differs
         return None
 
 

@@ -108,6 +108,7 @@ def released(message: RecipientProcessed) -> MessageReleased:
         number=message.number,
         text=message.text,
         sender=message.sender,
+        useful_until=message.useful_until,
     )
 
 

@@ -120,7 +120,7 @@ async def take(connection: Connection, ask: Ask) -> dict[Group, list[tuple[int, 
     """What was taken to be dropped, with the order it was held in."""
     taken: dict[Group, list[tuple[int, MessageReleased]]] = {}
     for row in await connection.fetch(q.take, *ask.columns):
-        taken.setdefault((row["campaign_id"], row["due_at"]), []).append((row["seq"], _message(row)))
+        taken.setdefault((row["campaign_id"], row["due_at"]), []).append((row["seq"], message_of(row)))
     return taken
 
 
@@ -133,7 +133,8 @@ def record(event: MessageReleased) -> bytes:
     return pack([(key_of(event), encode(event))])
 
 
-def _message(row: Row) -> MessageReleased:
+def message_of(row: Row) -> MessageReleased:
+    """What is held in a row of `held`, in whatever version."""
     if row["release"] is None:
         return release_of(row["event"])
     return _one(decode(value) for _, value in unpack(row["release"]))

@@ -17,7 +17,13 @@ class Campaign:
     account_id: str
     template: Template
     scheduled_for: datetime | None
-    sender: str
+    senders: tuple[str, ...]  # one at least
+    useful_until: datetime | None = None
+
+    @property
+    def sender(self) -> str:
+        """The first of its numbers."""
+        return self.senders[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +53,14 @@ class Sealed:
     """What a press needs of its recipient: the person, and sealed, their number and the text as they get it.
 
     `text` is empty and `text_hash` None when the person was erased: nothing can be read that could be sent.
+    `first_sender` is the number they were first SENT a text from, None as far as nobody has.
     """
 
     person_id: str
     number: str
     text: str
     text_hash: str | None
+    first_sender: str | None = None
 
 
 class Refused(StrEnum):
@@ -93,8 +101,10 @@ def refuse(standing: Standing | None) -> Processed | Refused:
     return Refused.CAMPAIGN_ENDED if standing.ended else Refused.NOT_SENDING
 
 
-def processed_event(press: Press, sealed: Sealed, processed_at: datetime, due_at: datetime) -> RecipientProcessed:
-    """The press as a fact, with the text as this person gets it."""
+def processed_event(
+    press: Press, sealed: Sealed, processed_at: datetime, due_at: datetime, sender: str
+) -> RecipientProcessed:
+    """The press as a fact, with the text as this person gets it, and from which number."""
     return RecipientProcessed(
         event_id=event_id(press.recipient_id, "RecipientProcessed"),
         account_id=press.campaign.account_id,
@@ -110,10 +120,11 @@ def processed_event(press: Press, sealed: Sealed, processed_at: datetime, due_at
         scheduled_for=press.campaign.scheduled_for,
         number=sealed.number,
         text=sealed.text,
-        sender=press.campaign.sender,
+        sender=sender,
         text_hash=sealed.text_hash,
         token_id=press.hand.token_id,
         client=press.hand.client,
+        useful_until=press.campaign.useful_until,
     )
 
 
@@ -123,7 +134,8 @@ def created_event(
     name: str,
     sealed_text: str,
     scheduled_for: datetime | None,
-    sender: str,
+    senders: tuple[str, ...],
+    useful_until: datetime | None,
     *,
     user_id: str,
     at: datetime,
@@ -138,7 +150,9 @@ def created_event(
         name=name,
         text=sealed_text,
         scheduled_for=scheduled_for,
-        sender=sender,
+        sender=senders[0],
+        senders=senders,
+        useful_until=useful_until,
     )
 
 

@@ -8,7 +8,15 @@ from kernel.database import Pool
 from kernel.vault import Vault
 from kernel.web import Probe, create_api
 
-from send_intake import api_campaigns, api_forward, api_pages, api_recipients, api_sending, api_sessions
+from send_intake import (
+    api_campaigns,
+    api_forward,
+    api_pages,
+    api_recipients,
+    api_senders,
+    api_sending,
+    api_sessions,
+)
 from send_intake.app_access import Access
 from send_intake.settings import Settings
 from send_intake.store_presses import Presses
@@ -42,7 +50,9 @@ def build_api(
     api.state.forwarder = forwarder
     # Before what is below /campaigns/{campaign_id}: one of its paths would pass for an id.
     api.include_router(api_forward.router)
-    below_v1 = (api_campaigns.router, api_campaigns.below, api_recipients.router, api_sending.router)
+    below_v1 = (
+        api_campaigns.router, api_campaigns.below, api_recipients.router, api_senders.router, api_sending.router,
+    )  # fmt: skip
     for part in (*below_v1, api_sessions.open_, api_sessions.router):
         api.include_router(part, prefix="/api/v1")
     api.include_router(api_sending.direct)

@@ -15,7 +15,11 @@ from send_intake.api_forward import Forwarder
 from send_intake.request import Refusal, read_campaign
 
 MANAGER = needs(Role.MANAGER)
-PLAIN = ("name", "text", "scheduled_for", "sender", "recipients", "created_at", "created_by", "ended_at", "ended_by")
+PLAIN = (
+    "name", "text", "scheduled_for", "useful_until", "sender", "recipients", "created_at", "created_by", "ended_at",
+    "ended_by",
+)  # fmt: skip
+FOREIGN_SENDER = Problem(422, "foreign_sender", "The sender number belongs to another account.")
 
 
 class OfCampaign(Guarded):
@@ -32,23 +36,28 @@ below = APIRouter(route_class=OfCampaign, tags=["campaigns"])
 class CampaignAsked(BaseModel):
     """A campaign to create. `scheduled_for` is RFC 3339 with an offset, and may name the time zone behind it, against
     which the offset is then checked: `2026-11-01T01:30:00-04:00[America/New_York]`. `sender` defaults to the account's
-    number."""
+    number; `senders` instead of it are up to 50 numbers, among which each person keeps the one they were first SENT a
+    text from. `useful_until` is a time like `scheduled_for` and after it: what has not left by then is not sent."""
 
     name: str
     text: str
     scheduled_for: str | None = None
     sender: str | None = None
+    senders: list[str] | None = None
+    useful_until: str | None = None
 
 
 class Campaign(BaseModel):
-    """A campaign as it stands; `sending` are the users who send it now."""
+    """A campaign as it stands; `sending` are the users who send it now, `sender` is the first of the `senders`."""
 
     campaign_id: str
     name: str
     text: str
     state: Literal["current", "completed"]
     scheduled_for: datetime | None
+    useful_until: datetime | None
     sender: str
+    senders: list[str]
     recipients: int
     created_at: datetime
     created_by: str
@@ -88,8 +97,7 @@ async def create(request: Request, asked: CampaignAsked) -> Response:
     """Creates a campaign."""
     state, user = request.app.state, user_of(request)
     now = await store.time_for(state.pool, user.account_id)
-    region = state.settings.default_region
-    campaign = read_campaign(asked.name, asked.text, asked.scheduled_for, asked.sender, now, region)
+    campaign = read_campaign(asked, now, state.settings.default_region)
     if isinstance(campaign, Refusal):
         raise Problem(422, campaign.code, campaign.detail)
     campaign_id = str(uuid4())
@@ -99,7 +107,7 @@ async def create(request: Request, asked: CampaignAsked) -> Response:
             state.pool, campaign_id, user.account_id, user.user_id, *campaign._replace(text=sealed)
         )
     except store.ForeignSender:
-        raise Problem(422, "foreign_sender", "The sender number belongs to another account.") from None
+        raise FOREIGN_SENDER from None
     state.wake_relay.set()
     return json_response(described(await opened_row(request, await campaign_row(request, campaign_id))), 201)
 
@@ -186,5 +194,6 @@ def described(row: Row) -> dict[str, Any]:
         "campaign_id": row["id"],
         "state": "current" if row["ended_at"] is None else "completed",
         **{name: row[name] for name in PLAIN},
+        "senders": store.senders_of(row),
         "sending": list(row["sending"]),
     }

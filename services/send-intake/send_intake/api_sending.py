@@ -63,7 +63,10 @@ class Row(BaseModel):
 
 
 class Rows(BaseModel):
+    """The next rows; what is SENT and has not left by `useful_until` is not sent."""
+
     recipients: list[Row]
+    useful_until: datetime | None
 
 
 class Sent(BaseModel):
@@ -129,7 +132,8 @@ async def next_(request: Request, campaign_id: str, asked: NextAsked | None = No
         state.pool, state.vault, row["account"], row["id"], user.user_id, limit, state.settings.claim_s
     )
     campaign = await _campaign(request)
-    return json_response({"recipients": [_shown(found, campaign) for found in rows]})
+    shown = [_shown(found, campaign) for found in rows]
+    return json_response({"recipients": shown, "useful_until": campaign.useful_until})
 
 
 def _shown(row: Shown, campaign: Campaign) -> dict[str, Any]:

@@ -26,7 +26,7 @@ Row = tuple[str, Sequence[Any]]
 
 def _campaign(c: CampaignCreated) -> Row:
     said = c.name, c.text, c.scheduled_for, c.sender, c.occurred_at, c.actor
-    return "campaigns", (c.campaign_id, c.account_id, *said, None, None, 0)
+    return "campaigns", (c.campaign_id, c.account_id, *said, None, None, 0, c.senders, c.useful_until)
 
 
 def _end(end: CampaignEnded) -> Row:
@@ -50,7 +50,8 @@ def _list(r: RecipientAdded) -> tuple[str, str]:
 def _press(p: RecipientProcessed) -> Row:
     reaches = p.scheduled_for is not None and p.due_at == p.processed_at
     return "presses", (
-        p.recipient_id, p.campaign_id, p.account_id, p.processed_at, p.processed_by, p.due_at, reaches,
+        p.recipient_id, p.campaign_id, p.account_id, p.person_id, p.sender, p.processed_at, p.processed_by, p.due_at,
+        reaches,
     )  # fmt: skip
 
 
@@ -70,7 +71,7 @@ async def _finish(connection: Connection) -> None:
     for table, key in (("campaigns", "campaign_id"), ("recipients", "recipient_id"), ("presses", "recipient_id"),
                        ("ends", "campaign_id")):  # fmt: skip
         await keep_first(connection, table, key)
-    for statement in (q.press, q.count_recipients, q.end_campaigns, q.reach):
+    for statement in (q.press, q.count_recipients, q.end_campaigns, q.reach, q.first_senders):
         await connection.execute(statement, timeout=LONG_S)
 
 

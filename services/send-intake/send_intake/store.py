@@ -31,7 +31,7 @@ class ClockUnconfirmed(Exception):
 
 
 class ForeignSender(Exception):
-    """The sender number belongs to another account."""
+    """A sender number belongs to another account."""
 
 
 async def campaign_row(pool: Pool, account_id: str, campaign_id: str) -> Row | None:
@@ -47,12 +47,22 @@ async def campaign_rows(pool: Pool, account_id: str, completed: bool | None) -> 
 def campaign_of(row: Row) -> Campaign:
     """What never changes of it; the row's text has been opened."""
     assert not is_sealed(row["text"]), "a sealed text would be sent as it is"
-    return Campaign(row["id"], row["account"], _template(row["text"]), row["scheduled_for"], row["sender"])
+    return _campaign(row, _template(row["text"]))
 
 
 def unopened(row: Row) -> Campaign:
     """The same for what needs no text, and must not wait for the key that opens it: an END."""
-    return Campaign(row["id"], row["account"], Template((), (), ""), row["scheduled_for"], row["sender"])
+    return _campaign(row, Template((), (), ""))
+
+
+def _campaign(row: Row, template: Template) -> Campaign:
+    senders = tuple(senders_of(row))
+    return Campaign(row["id"], row["account"], template, row["scheduled_for"], senders, row["useful_until"])
+
+
+def senders_of(row: Row) -> list[str]:
+    """All numbers a campaign's texts are sent from; one that was created before there could be several has its own."""
+    return list(row["senders"]) or [row["sender"]]
 
 
 async def time(connection: Connection) -> datetime:
@@ -75,22 +85,40 @@ async def create_campaign(
     name: str,
     sealed_text: str,
     scheduled_for: datetime | None,
-    sender: str | None,
+    senders: tuple[str, ...] = (),
+    useful_until: datetime | None = None,
 ) -> None:
-    """Raises ForeignSender. The text must have been parsed before it was sealed."""
+    """Raises ForeignSender. The text must have been parsed before it was sealed. No senders: the account's number."""
     async with acting_for(pool, account_id) as connection, connection.transaction():
-        number = sender or await connection.fetchval(q.account_sender, account_id)
-        if await connection.fetchval(q.claim_sender, number, account_id) != account_id:
-            raise ForeignSender(number)
+        numbers = senders or (await connection.fetchval(q.account_sender, account_id),)
+        await claim_senders(connection, account_id, numbers)
         now = await time(connection)
-        await connection.execute(
-            q.create_campaign, campaign_id, account_id, name, sealed_text, scheduled_for, number, now, user_id
-        )
+        said = name, sealed_text, scheduled_for, numbers, useful_until
+        await connection.execute(q.create_campaign, campaign_id, account_id, *said, now, user_id)
         outbox = Outbox()
-        outbox.add(
-            created_event(campaign_id, account_id, name, sealed_text, scheduled_for, number, user_id=user_id, at=now)
-        )
+        outbox.add(created_event(campaign_id, account_id, *said, user_id=user_id, at=now))
         await outbox.write(connection)
+
+
+async def claim_senders(connection: Connection, account_id: str, numbers: Collection[str]) -> int:
+    """The numbers are the account's from now on; how many were not yet. In a transaction. Raises ForeignSender."""
+    new = await connection.fetch(q.claim_senders, list(numbers), account_id)
+    # Asked in a statement of its own, which also sees whom the one before had to wait for.
+    if await connection.fetchval(q.own_senders, list(numbers), account_id) != len(set(numbers)):
+        raise ForeignSender
+    return len(new)
+
+
+async def add_sender(pool: Pool, account_id: str, number: str) -> bool:
+    """Whether the number is new to the account. Raises ForeignSender."""
+    async with acting_for(pool, account_id) as connection, connection.transaction():
+        return bool(await claim_senders(connection, account_id, [number]))
+
+
+async def sender_rows(pool: Pool, account_id: str) -> list[Row]:
+    """The account's numbers, each with whether it is the one for campaigns that name none."""
+    async with acting_for(pool, account_id) as connection:
+        return list(await connection.fetch(q.senders, account_id))
 
 
 async def end_campaign(pool: Pool, campaign: Campaign, user_id: str) -> None:

@@ -7,6 +7,7 @@ that is being ended are set aside, queue for its lock behind the END, and come b
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from kernel import database
 from kernel.database import Connection, Pool, Row, acting_for
@@ -17,6 +18,7 @@ from kernel.vault import Vault
 from send_intake.admission import Campaign, Press, Processed, Refused, Sealed, Standing, processed_event, refuse
 from send_intake.store import q
 from send_intake.store_sealed import to_press
+from send_intake.store_senders import Overtaken, Pressed, senders_of
 
 Answer = Processed | Refused
 
@@ -126,7 +128,7 @@ class Presses:
                 return answers
             except Exception as error:
                 # A commit whose answer was lost is found again as already processed: the repeat changes nothing.
-                if not retriable(error) or attempt == TRIES - 1:
+                if not (retriable(error) or isinstance(error, Overtaken)) or attempt == TRIES - 1:
                     raise
                 await asyncio.sleep(0.05 * 2**attempt)
         raise AssertionError("unreachable")
@@ -156,12 +158,17 @@ async def _answers(
     """Of presses whose campaigns are locked."""
     sealed = {recipient_id: found for recipient_id, found in pressable.items() if found is not None}
     processed: dict[str, Processed] = {}
+    counted: list[Press] = []
     remaining = [press for press in presses if press.recipient_id in sealed]
     while remaining:
         # One press of each recipient; another user's press of it is tried if this one may not send.
         firsts = {press.recipient_id: press for press in reversed(remaining)}
-        processed |= await _process(connection, list(firsts.values()), sealed)
+        new = await _process(connection, list(firsts.values()))
+        counted += (firsts[recipient_id] for recipient_id in new)
+        processed |= new
         remaining = [p for p in remaining if p.recipient_id not in processed and p != firsts[p.recipient_id]]
+    if counted:
+        await _tell(connection, counted, processed, sealed)
     unmoved = [press for press in presses if not _is_first(press, processed)]
     standing = await _standing(connection, unmoved) if unmoved else {}
     return [
@@ -188,23 +195,38 @@ def _is_first(press: Press, processed: dict[str, Processed]) -> bool:
     return found is not None and found.processed_by == press.user_id
 
 
-async def _process(connection: Connection, presses: list[Press], sealed: Mapping[str, Sealed]) -> dict[str, Processed]:
+async def _process(connection: Connection, presses: list[Press]) -> dict[str, Processed]:
     rows = await connection.fetch(q.send, *_columns(presses))
-    by_id = {press.recipient_id: press for press in presses}
-    outbox = Outbox()
-    processed: dict[str, Processed] = {}
-    reached: dict[str, str] = {}
-    for row in rows:
-        press = by_id[row["recipient_id"]]
-        at, due_at = row["processed_at"], row["due_at"]
-        outbox.add(processed_event(press, sealed[press.recipient_id], at, due_at))
-        processed[press.recipient_id] = Processed(press.recipient_id, at, press.user_id, due_at, first=True)
-        if press.campaign.scheduled_for is not None and due_at == at:
-            reached[press.campaign.campaign_id] = press.campaign.account_id
+    users = {press.recipient_id: press.user_id for press in presses}
+    answers = [
+        Processed(row["recipient_id"], row["processed_at"], users[row["recipient_id"]], row["due_at"], first=True)
+        for row in rows
+    ]
+    return {answer.recipient_id: answer for answer in answers}
+
+
+async def _tell(
+    connection: Connection, presses: list[Press], processed: Mapping[str, Processed], sealed: Mapping[str, Sealed]
+) -> None:
+    """What follows from the presses that counted: all their recipients are locked."""
+    reached: dict[str, tuple[str, datetime]] = {}
+    for press in presses:
+        answer, campaign = processed[press.recipient_id], press.campaign
+        if campaign.scheduled_for is not None and answer.due_at == answer.processed_at:
+            reached.setdefault(campaign.campaign_id, (campaign.account_id, answer.processed_at))
     if reached:
-        await connection.execute(q.reach, list(reached), list(reached.values()), rows[0]["processed_at"])
+        await connection.execute(q.reach, list(reached), *zip(*reached.values(), strict=True))
+    senders = await senders_of(connection, [_pressed(press, processed, sealed) for press in presses])
+    outbox = Outbox()
+    for press in presses:
+        answer, rid = processed[press.recipient_id], press.recipient_id
+        outbox.add(processed_event(press, sealed[rid], answer.processed_at, answer.due_at, senders[rid]))
     await outbox.write(connection)
-    return processed
+
+
+def _pressed(press: Press, processed: Mapping[str, Processed], sealed: Mapping[str, Sealed]) -> Pressed:
+    rid, said = press.recipient_id, sealed[press.recipient_id]
+    return Pressed(said.person_id, processed[rid].processed_at, rid, press, said)
 
 
 async def _standing(connection: Connection, presses: list[Press]) -> dict[tuple[str, str], Standing]:

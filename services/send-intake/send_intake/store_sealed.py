@@ -61,7 +61,7 @@ async def to_press(connection: Connection, vault: Vault, presses: Sequence[Press
     people = {row["recipient_id"]: _opened(row, keys.get(row["person_id"])) for row in rows}
     erased = await erased_of(vault, [row for row in rows if people[row["recipient_id"]] is None])
     return {
-        row["recipient_id"]: Sealed(row["person_id"], row["number"], "", None)
+        row["recipient_id"]: Sealed(row["person_id"], row["number"], "", None, row["first_sender"])
         if row["recipient_id"] in erased
         else _rendered(row, people[row["recipient_id"]], keys.get(row["person_id"]), campaigns[row["campaign_id"]])
         for row in rows
@@ -82,7 +82,8 @@ def _rendered(row: Row, who: Person | None, key: Key | None, campaign: Campaign)
         return None
     text = campaign.template.render(who.columns)
     number = row["number"] if is_sealed(row["number"]) else key.seal(NUMBER, who.number)
-    return Sealed(person, number, key.seal(text_of(rid), text), key.commitment(rid, text))
+    said = key.seal(text_of(rid), text), key.commitment(rid, text)
+    return Sealed(person, number, *said, row["first_sender"])
 
 
 async def open_rows(vault: Vault, rows: Sequence[Row]) -> dict[str, Person | None]:

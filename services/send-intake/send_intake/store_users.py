@@ -27,7 +27,7 @@ async def add_user(
         await connection.execute(q.add_account, str(uuid4()), account)
         found = await connection.fetchrow(q.account, account)
         assert found is not None, "it was made a line above"
-        await connection.fetchval(q.claim_sender, found["sender"], found["account_id"])
+        await connection.execute(q.claim_senders, [found["sender"]], found["account_id"])
         user_id = await connection.fetchval(q.add_user, str(uuid4()), found["account_id"], name, role)
         await connection.execute(access.admit_user, user_id)
         if oidc_subject is not None:

@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -30,6 +31,7 @@ from tests.integration.dispatcher.world import NOON, Stack, World, eventually
 from tests.integration.replaying import MADE_UP, MISSING, copied, differing, execute, found, named
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
+ANOTHER = "+12027760000"  # a second number of the campaign's
 
 
 class Left(NamedTuple):
@@ -85,15 +87,19 @@ async def _lived(stack: Stack) -> Left:
 
 async def _everything(world: World) -> Left:
     """Every fate that a message can have."""
-    await world.publish(world.created(), world.created())
+    await world.publish(world.created(ANOTHER), world.created(ANOTHER))
     delivered, silent, failed, rejected, unknown, unclear, out, again, erased = (world.number() for _ in range(9))
+    late, later = world.number(), world.number()
     await eventually(_knows(world), lambda: "the sender is known")
     assert (await world.call("POST", "/opt-outs", json={"phone": out}))[0] == 201
     assert await world.replies(again, "STOP") == 200 and await world.replies(again, "START") == 200
     await world.publish(*map(world.released, (delivered, out, again)))
     await world.publish(world.released(delivered))
     await world.told(delivered, again, until="MessageDelivered")
-    await world.told(out, until="MessageSuppressed")
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+    await world.publish(world.released(late, useful_until=NOON), world.released(later, useful_until=ahead))
+    await world.told(out, late, until="MessageSuppressed")
+    await world.told(later, until="MessageDelivered")
     for number, faults, told in (
         (silent, {"receipts": {"silent": 1}}, "MessageAccepted"),
         (failed, {"receipts": {"failed": 1}}, "MessageNotDelivered"),
@@ -145,9 +151,9 @@ async def test_every_derived_table_equals_what_the_log_gives(url: str, left: Lef
     verdict = await verify(url, left.bootstrap, REBUILT)
     assert differing(verdict) == {}
     rows = {table.name: table.rows for table in verdict.tables}
-    assert rows["attempts"] > rows["messages"] == 13  # some were throttled, one resolved
+    assert rows["attempts"] > rows["messages"] == 15  # some were throttled, one resolved
     assert {name: rows[name] for name in ("erased", "opt_outs", "senders")} == {
-        "erased": 1, "opt_outs": 3, "senders": 1,
+        "erased": 1, "opt_outs": 3, "senders": 2,
     }  # fmt: skip
     connection = await asyncpg.connect(url)
     states = Counter(row[0] for row in await connection.fetch("SELECT state FROM dispatcher.attempts"))
@@ -168,6 +174,7 @@ def statements(left: Left) -> dict[str, dict[str, dict[str, list[str]]]]:
         f"DELETE FROM messages WHERE {delivered}": {"messages": {left.delivered: [MISSING]}},
         f"""INSERT INTO messages SELECT '{NOBODY}', account_id, campaign_id, person_id, released_by, due_at, number,
                 text, sender, suppressed_at, key_id FROM messages LIMIT 1""": {"messages": {NOBODY: [MADE_UP]}},
+        f"UPDATE messages SET useful_until = now() WHERE {delivered}": {"messages": {left.delivered: ["useful_until"]}},
         f"UPDATE attempts SET state = 'failed', reason = 'blocked' WHERE {delivered}": {
             "attempts": {attempt: ["reason", "state"]}
         },
@@ -188,8 +195,11 @@ def statements(left: Left) -> dict[str, dict[str, dict[str, list[str]]]]:
         f"DELETE FROM erased WHERE {erased}": {"erased": {KEY: [MISSING]}},
         f"""INSERT INTO erased SELECT '{NOBODY}', '\\x00', account_id, erased_at, erased_by, event_id, reason
               FROM erased""": {"erased": {f"{NOBODY} \\x00": [MADE_UP]}},
-        f"UPDATE senders SET account_id = '{NOBODY}'": {"senders": {left.sender: ["account_id"]}},
-        "DELETE FROM senders": {"senders": {left.sender: [MISSING]}},
+        f"UPDATE senders SET account_id = '{NOBODY}' WHERE number = '{left.sender}'": {
+            "senders": {left.sender: ["account_id"]}
+        },
+        f"DELETE FROM senders WHERE number = '{left.sender}'": {"senders": {left.sender: [MISSING]}},
+        f"DELETE FROM senders WHERE number = '{ANOTHER}'": {"senders": {ANOTHER: [MISSING]}},
         f"INSERT INTO senders VALUES ('+12027770000', '{NOBODY}')": {"senders": {"+12027770000": [MADE_UP]}},
     }
 
@@ -197,7 +207,7 @@ def statements(left: Left) -> dict[str, dict[str, dict[str, list[str]]]]:
 KEY = "the person and their key"
 
 
-@pytest.mark.parametrize("nth", range(19))
+@pytest.mark.parametrize("nth", range(21))
 async def test_what_somebody_changed_is_named(url: str, left: Left, nth: int) -> None:
     statement, expected = list(statements(left).items())[nth]
     connection = await asyncpg.connect(url, server_settings={"search_path": "dispatcher"})

@@ -88,20 +88,23 @@ class World:
     def person(self, number: str) -> str:
         return person_id(SECRET, self.account_id, number)
 
-    def created(self) -> CampaignCreated:
+    def created(self, *also: str) -> CampaignCreated:
+        """The campaign, with these senders beside its first."""
         return CampaignCreated(
             event_id=event_id(self.campaign_id, "CampaignCreated"), account_id=self.account_id,
             campaign_id=self.campaign_id, occurred_at=NOON, actor="u", caused_by=None, name="n", text="t",
-            scheduled_for=None, sender=self.sender,
+            scheduled_for=None, sender=self.sender, senders=(self.sender, *also) if also else (),
         )  # fmt: skip
 
-    def released(self, number: str, text: str = "Hello, this is a text") -> MessageReleased:
+    def released(
+        self, number: str, text: str = "Hello, this is a text", useful_until: datetime | None = None
+    ) -> MessageReleased:
         rid = self.rid(number)
         return MessageReleased(
             event_id=event_id(rid, "MessageReleased"), account_id=self.account_id, campaign_id=self.campaign_id,
             recipient_id=rid, person_id=self.person(number), occurred_at=NOON, actor="scheduler",
             caused_by=event_id(rid, "RecipientProcessed"), due_at=NOON, scheduled_for=None, number=number, text=text,
-            sender=self.sender,
+            sender=self.sender, useful_until=useful_until,
         )  # fmt: skip
 
     async def publish(self, *events: Event) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,8 @@ def history() -> list[Event]:
     scheduled = {"gone": T, "dropped": T, "held": LATER, "ended early and held": LATER, "none": T}
     events: list[Event] = [created(campaign(name), t) for name, t in scheduled.items()]
     for name, t in scheduled.items():
-        events += [processed(n, campaign_id=campaign(name), scheduled_for=t) for n in range(COUNT)]
+        presses = [processed(n, campaign_id=campaign(name), scheduled_for=t) for n in range(COUNT)]
+        events += [replace(press, useful_until=t + SECOND) for press in presses]
     events += [processed(n, campaign_id=campaign("unscheduled")) for n in range(COUNT)]
     events += [processed(COUNT, T + SECOND, campaign("gone"), T), ended(NOON + SECOND, campaign("dropped"), T)]
     return events
@@ -92,6 +94,8 @@ async def test_the_state_is_what_it_was_and_nothing_is_released_again(running: R
     assert len({event.recipient_id for event in events}) == len(events)
     fates = Counter((event.campaign_id, type(event)) for event in events)
     assert fates[campaign("ended early and held"), MessageDropped] == fates[campaign("held"), MessageReleased] == COUNT
+    useful_until = {event.useful_until for event in events if isinstance(event, MessageReleased)}
+    assert useful_until == {None, T + SECOND, LATER + SECOND}
 
 
 async def test_what_happened_while_there_was_no_schema_happens_once(running: Running) -> None:

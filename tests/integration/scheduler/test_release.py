@@ -6,13 +6,14 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from kernel.testing import CAMPAIGN, NOON, clock, created, ended, eventually, number, processed
+from kernel.outbox import pack, unpack
+from kernel.testing import CAMPAIGN, NOON, as_version, clock, created, ended, eventually, number, processed
 from scheduler import store
 from scheduler.lateness import Lateness
-from scheduler.release import Waiting
+from scheduler.release import Waiting, released
 from scheduler.store import Ask
 
-from schemas.codec import encode
+from schemas.codec import encode, key_of
 from schemas.events import MessageDropped, MessageReleased, RecipientProcessed
 from schemas.identity import HANDSENT, uuid5
 from tests.integration.scheduler.conftest import Instance, Schedulers
@@ -133,6 +134,35 @@ async def test_messages_that_0_1_0_held_go_or_are_dropped_as_ever(schedulers: Sc
     assert Counter(type(event) for event in out) == {MessageReleased: 60, MessageDropped: 30}
     texts = {e.recipient_id: (e.number, e.text, e.sender) for e in out if isinstance(e, MessageReleased)}
     assert texts == {e.recipient_id: (e.number, e.text, e.sender) for e in presses("going", 60)}
+
+
+async def test_what_the_version_before_had_packed_goes_as_it_packed_it_or_is_dropped(schedulers: Schedulers) -> None:
+    """It knew of no latest useful time, so there is none; its bytes are its event's, and stay so."""
+    going, dropping = presses("going", 30), presses("dropping", 30)
+    packed = [pack([(key_of(e), as_version(1, e))]) for e in map(released, going + dropping)]
+    await schedulers.pool.executemany(
+        "INSERT INTO held (recipient_id, campaign_id, due_at, release) VALUES ($1, $2, $3, $4)",
+        [(e.recipient_id, e.campaign_id, e.due_at, p) for e, p in zip(going + dropping, packed, strict=True)],
+    )
+    one = await schedulers.start(chunk=7)
+    await one.read(*presses("going", 60))
+    await one.read(ended(NOON, campaign("dropping"), T))
+    await one.read(clock(T, {**NOTHING, 0: 1}))
+    out = await schedulers.until_out(90)
+    assert Counter(type(event) for event in out) == {MessageReleased: 60, MessageDropped: 30}
+    assert all(event.useful_until is None for event in out if isinstance(event, MessageReleased))
+    before = {value for blob in packed[:30] for _, value in unpack(blob)}
+    assert before <= set(await schedulers.bytes_out())
+
+
+async def test_a_latest_useful_time_passes_through_whether_it_waits_or_not(schedulers: Schedulers) -> None:
+    until = T + 3600 * SECOND
+    events = [replace(event, useful_until=until) for event in [*presses("going", 3), processed(9)]]
+    one = await schedulers.start()
+    await one.read(*events)
+    await one.read(clock(T, NOTHING))
+    out = await schedulers.until_out(4)
+    assert [event.useful_until for event in out if isinstance(event, MessageReleased)] == [until] * 4
 
 
 async def test_lateness_is_from_due_to_released(schedulers: Schedulers, one: Instance) -> None:

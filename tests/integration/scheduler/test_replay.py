@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -11,13 +12,15 @@ import pytest
 from handsent import topics
 from handsent.kafka import EmbeddedKafka
 from kernel.kafka import producer
+from kernel.outbox import pack
 from kernel.replay import verify
-from kernel.testing import NOON, clock, created, ended, eventually, number, processed
+from kernel.testing import NOON, as_version, clock, created, ended, eventually, number, processed
 from kernel.verdict import Verdict
 from scheduler.app_replay import REBUILT
+from scheduler.release import released
 from scheduler.store import record, release_of
 
-from schemas.codec import encode
+from schemas.codec import encode, key_of
 from schemas.events import Event
 from schemas.identity import HANDSENT, recipient_id, uuid5
 from schemas.topics import TOPICS
@@ -137,6 +140,20 @@ async def test_what_is_held_in_the_way_of_0_1_0_is_what_would_be_held_today(url:
     await execute(url, old)
     assert await found(url, bootstrap, REBUILT) == {}
     await execute(url, f"UPDATE scheduler.held SET event = '\\x00' WHERE recipient_id = '{SOMEBODY}'")
+    assert await found(url, bootstrap, REBUILT) == {"held": {SOMEBODY: ["release"]}}
+
+
+async def test_what_is_held_in_the_way_of_the_version_before_is_what_would_be_held_today(
+    url: str, bootstrap: str
+) -> None:
+    event = released(processed(0, campaign_id=HELD, scheduled_for=LATER))
+    update = "UPDATE scheduler.held SET release = '\\x{}' WHERE recipient_id = '{}'"
+    before = pack([(key_of(event), as_version(1, event))])
+    assert before != record(event)
+    await execute(url, update.format(before.hex(), SOMEBODY))
+    assert await found(url, bootstrap, REBUILT) == {}
+    other = pack([(key_of(event), as_version(1, replace(event, text="Another text")))])
+    await execute(url, update.format(other.hex(), SOMEBODY))
     assert await found(url, bootstrap, REBUILT) == {"held": {SOMEBODY: ["release"]}}
 
 

@@ -45,13 +45,20 @@ class Intake:
         async with self.pool.acquire() as connection:
             return await store_users.add_user(connection, "demo", name, Role.MANAGER)  # type: ignore[arg-type]
 
-    async def campaign(self, recipients: int, scheduled_for: datetime | None = None, *senders: User) -> Campaign:
+    async def campaign(
+        self,
+        recipients: int,
+        scheduled_for: datetime | None = None,
+        *senders: User,
+        sent_from: tuple[str, ...] = (),
+        useful_until: datetime | None = None,
+    ) -> Campaign:
         """A campaign with numbers 0 to `recipients`, which the senders are sending."""
         manager = await self.user("manager")
         campaign_id, account_id = str(uuid4()), manager.account_id
         text = await store_sealed.seal_template(self.vault, account_id, campaign_id, "Hello {name}")
         await store.create_campaign(
-            self.pool, campaign_id, account_id, manager.user_id, "Spring", text, scheduled_for, None
+            self.pool, campaign_id, account_id, manager.user_id, "Spring", text, scheduled_for, sent_from, useful_until
         )
         row = await store.campaign_row(self.pool, account_id, campaign_id)
         assert row is not None

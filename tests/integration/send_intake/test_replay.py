@@ -23,13 +23,14 @@ from send_intake.app_replay import OWN, REBUILT
 from send_intake.store_presses import Presses
 
 from schemas.events import RecipientAdded
-from schemas.identity import event_id, recipient_id
+from schemas.identity import event_id, person_id, recipient_id
 from schemas.topics import TOPICS
 from tests.integration.replaying import MADE_UP, MISSING, copied, differing, execute, found, named
-from tests.integration.send_intake.conftest import Intake, tick
+from tests.integration.send_intake.conftest import SECRET, Intake, tick
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 COUNT = 30
+SENDERS = ("+18445550201", "+18445550202")
 NO_KAFKA = "127.0.0.1:9"
 
 
@@ -42,6 +43,7 @@ class Left(NamedTuple):
     scheduled: str
     sent: str  # recipient ids of the first
     unsent: str
+    person: str
 
 
 @pytest.fixture(scope="module")
@@ -99,10 +101,13 @@ async def _lived(url: str, bootstrap: str) -> Left:
         for n in range(COUNT):
             await intake.press(at_once, n, sam)
         await intake.end(soon)
+        several = await intake.campaign(COUNT, None, sam, sent_from=SENDERS, useful_until=t + timedelta(days=1))
+        await asyncio.gather(*(intake.press(several, n, sam) for n in range(COUNT)))
         await intake.campaign(0)
         await intake.campaign(COUNT, datetime.now(UTC) + timedelta(days=1))
         rids = [recipient_id(at_once.campaign_id, number(n)) for n in (0, COUNT)]
-        return Left(url, bootstrap, at_once.campaign_id, soon.campaign_id, *rids)
+        person = person_id(SECRET, at_once.account_id, number(0))
+        return Left(url, bootstrap, at_once.campaign_id, soon.campaign_id, *rids, person)
 
 
 @pytest.fixture
@@ -115,7 +120,9 @@ async def url(left: Left, postgres: str) -> AsyncIterator[str]:
 async def test_every_derived_table_equals_what_the_log_gives(url: str, left: Left) -> None:
     verdict = await verify(url, left.bootstrap, REBUILT)
     assert differing(verdict) == {}
-    assert {t.name: t.rows for t in verdict.tables} == {"campaigns": 4, "recipients": 4 * COUNT, "reached": 1}
+    assert {t.name: t.rows for t in verdict.tables} == {
+        "campaigns": 5, "recipients": 5 * COUNT, "reached": 1, "first_senders": COUNT,
+    }  # fmt: skip
 
 
 def statements(left: Left) -> dict[str, dict[str, dict[str, list[str]]]]:
@@ -152,13 +159,23 @@ def statements(left: Left) -> dict[str, dict[str, dict[str, list[str]]]]:
                 processed_by, due_at, cells, erased, account_id FROM recipients LIMIT 1""": {
             "recipients": {NOBODY: [MADE_UP]}
         },
+        f"UPDATE campaigns SET senders = '{{}}', useful_until = now() WHERE {ended}": {
+            "campaigns": {left.scheduled: ["senders", "useful_until"]}
+        },
+        f"UPDATE first_senders SET sender = '+1' WHERE person_id = '{left.person}'": {
+            "first_senders": {left.person: ["sender"]}
+        },
+        f"UPDATE first_senders SET since = since + interval '1 us' WHERE person_id = '{left.person}'": {
+            "first_senders": {left.person: ["since"]}
+        },
+        f"DELETE FROM first_senders WHERE person_id = '{left.person}'": {"first_senders": {left.person: [MISSING]}},
         "UPDATE reached SET at = at + interval '1 s'": {"reached": {left.scheduled: ["at"]}},
         "DELETE FROM reached": {"reached": {left.scheduled: [MISSING]}},
         f"INSERT INTO reached VALUES ('{left.at_once}', now(), '{NOBODY}')": {"reached": {left.at_once: [MADE_UP]}},
     }
 
 
-@pytest.mark.parametrize("nth", range(16))
+@pytest.mark.parametrize("nth", range(20))
 async def test_what_somebody_changed_is_named(url: str, left: Left, nth: int) -> None:
     statement, expected = list(statements(left).items())[nth]
     await execute(url, "SET search_path TO send_intake; " + statement)

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from dispatcher import callback, clearance, csv_list, keywords, receipt, retry, turns
+from dispatcher import callback, clearance, csv_list, keywords, receipt, retry, turns, usefulness
 from dispatcher.clearance import Clear, Hold, OptOut, Suppress
 from dispatcher.csv_list import Listed, NoPhoneColumn, Reader, Reject
 from dispatcher.keywords import Verdict
@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from schemas.reasons import FailureReason, NotAcceptedReason, OptOutSource, SuppressReason, UnresolvedReason
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+HOUR, MICROSECOND = timedelta(hours=1), timedelta(microseconds=1)
 KEY = b"a key"
 RID = "11111111-1111-5111-8111-111111111111"
 
@@ -50,6 +51,38 @@ def test_an_erased_person_is_not_texted_and_a_missing_key_loses_nobody(
     erased: bool, readable: bool, decision: object
 ) -> None:
     assert clearance.decide(None, erased=erased, readable=readable) == decision
+
+
+def test_what_is_too_late_is_not_sent_whether_it_can_be_read_or_not() -> None:
+    for readable in (False, True):
+        late = clearance.decide(None, erased=False, readable=readable, too_late=True)
+        assert late == Suppress(SuppressReason.TOO_LATE)
+        erased = clearance.decide(None, erased=True, readable=readable, too_late=True)
+        assert erased == Suppress(SuppressReason.PERSON_ERASED)
+    out = OptOut(OptOutSource.REPLY, NOON, RID)
+    assert clearance.decide(out, erased=False, readable=True, too_late=True) == Suppress(SuppressReason.OPTED_OUT, out)
+
+
+@pytest.mark.parametrize(
+    ("campaigns", "useful_for", "until"),
+    [
+        (None, None, None),
+        (NOON + HOUR, None, NOON + HOUR),
+        (None, 2 * HOUR, NOON + 2 * HOUR),
+        (NOON + HOUR, 2 * HOUR, NOON + HOUR),
+        (NOON + 3 * HOUR, 2 * HOUR, NOON + 2 * HOUR),
+    ],
+)
+def test_the_earlier_of_a_campaigns_time_and_the_settings_counts(
+    campaigns: datetime | None, useful_for: timedelta | None, until: datetime | None
+) -> None:
+    assert usefulness.useful_until(campaigns, NOON, useful_for) == until
+
+
+def test_the_last_moment_is_still_useful_and_the_next_is_not() -> None:
+    for at, over in ((NOON - MICROSECOND, False), (NOON, False), (NOON + MICROSECOND, True)):
+        assert usefulness.is_over(NOON, at) is over
+    assert not usefulness.is_over(None, NOON)
 
 
 def test_start_lifts_only_what_the_person_said() -> None:

@@ -10,7 +10,7 @@ import pytest
 from handsent.chain import NotProcessed, Proof, proof
 from kernel.seal import Key, Tampered
 
-from schemas.events import Event
+from schemas.events import Event, MessageReleased
 from schemas.identity import event_id, person_id, uuid5
 from tests.unit.projections.life import NOON, Life, key_of_person
 
@@ -77,6 +77,32 @@ def test_the_chain_holds_and_says_who_when_and_what() -> None:
     assert found.holds and all(check.holds for check in found.checks) and len(found.checks) >= 10
     assert (found.number, found.text, found.processed.processed_by) == (ADA.number, "Hello Ada", "sam")
     assert found.text_sha256 == hashlib.sha256(b"Hello Ada").hexdigest()
+
+
+def useful(until: timedelta, *more: Event) -> list[Event]:
+    """The story of a campaign with several numbers and a latest useful time; Ada got the second number."""
+    at, senders = STORY[2].occurred_at + until, ("+12025550999", "+12025550100")
+    fields = {
+        "CampaignCreated": {"sender": senders[0], "senders": senders, "useful_until": at},
+        "RecipientProcessed": {"useful_until": at}, "MessageReleased": {"useful_until": at},
+    }  # fmt: skip
+    return [*(replace(event, **fields.get(type(event).__name__, {})) for event in STORY), *more]
+
+
+def test_a_number_of_several_and_a_latest_useful_time_are_part_of_the_chain() -> None:
+    assert broken(useful(timedelta(hours=1))) == []
+    assert broken(useful(timedelta(seconds=-1))) == ["no attempt was too late"]
+    assert broken([replace(e, useful_until=NOON) if isinstance(e, MessageReleased) else e for e in STORY])
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_what_was_suppressed_as_too_late_was(late: bool) -> None:
+    life, micro = Ada(sealed=True), timedelta(microseconds=1)
+    story = [life.created(), life.added(), life.processed(), life.released(), life.suppressed()]
+    at = story[-1].occurred_at - (micro if late else 0 * micro)
+    story = [replace(e, useful_until=at) if hasattr(e, "useful_until") else e for e in story]
+    found = proof(life.recipient_id, story, KEYS, SECRET, NOON + timedelta(hours=1), "sam", False)
+    assert [check.holds for check in found.checks if "too late for" in check.says] == [late]
 
 
 @pytest.mark.parametrize(

@@ -58,12 +58,13 @@ def test_what_is_held_becomes_the_same_bytes_as_what_has_just_come() -> None:
 
 
 def test_a_release_carries_all_that_the_dispatcher_needs() -> None:
-    message = processed(1, scheduled_for=T)
+    message = replace(processed(1, scheduled_for=T), useful_until=T + SECOND)
     event = released(message)
     shared = {field.name for field in fields(event)} & {field.name for field in fields(message)}
     differ = {name for name in shared if getattr(event, name) != getattr(message, name)}
     assert differ == {"event_id", "occurred_at", "actor", "caused_by"}
     assert (event.occurred_at, event.caused_by) == (T, message.event_id)
+    assert event.useful_until == T + SECOND, "nobody asks send-intake for it"
 
 
 @pytest.mark.parametrize(

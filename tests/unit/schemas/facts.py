@@ -29,6 +29,8 @@ def _field(name: str, hint: Any) -> st.SearchStrategy[Any]:
         return st.none() | _field(name, inner)
     if get_origin(hint) is dict:
         return st.dictionaries(st.text(), _field("", get_args(hint)[1]), max_size=5)
+    if get_origin(hint) is tuple:
+        return st.lists(_field("", get_args(hint)[0]), max_size=5).map(tuple)
     if hint is datetime:
         return times
     if hint is str:

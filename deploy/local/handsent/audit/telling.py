@@ -1,10 +1,10 @@
 """An event as a line of JSON, with what is personal closed unless somebody may see it; and back."""
 
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from datetime import datetime
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import orjson
 from kernel.seal import is_sealed
@@ -71,6 +71,15 @@ def without_personal(said: dict[str, Any]) -> dict[str, Any]:
     return {**said, "event": {name: value for name, value in event.items() if name not in personal}}
 
 
+def as_told_before(ours: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
+    """`ours` as a version wrote it that made the line `said`: without fields added since, where they say nothing."""
+    event, theirs, event_type = ours.get("event"), said.get("event"), _TYPES.get(str(ours.get("type")))
+    if event_type is None or not isinstance(event, dict) or not isinstance(theirs, dict):
+        return ours
+    added = {field.name for field in fields(event_type) if field.default is not MISSING} - theirs.keys()
+    return {**ours, "event": {name: value for name, value in event.items() if name not in added or value}}
+
+
 def untold(said: dict[str, Any]) -> Event | None:
     """The event of a line as far as it tells; None where it could not be decoded. Raises BadLine."""
     if "event" not in said:
@@ -88,4 +97,6 @@ def _value(hint: Any, said: Any) -> Any:
         return None
     if datetime in (hint, *get_args(hint)):
         return datetime.fromisoformat(said)
+    if get_origin(hint) is tuple:
+        return tuple(said)
     return hint(said) if isinstance(hint, type) and issubclass(hint, StrEnum) else said

@@ -1,8 +1,9 @@
 -- name: insert_messages
 -- Releases, in id order; answers the new ones only.
-INSERT INTO messages (recipient_id, account_id, campaign_id, person_id, released_by, due_at, number, text, sender, key_id)
+INSERT INTO messages (recipient_id, account_id, campaign_id, person_id, released_by, due_at, number, text, sender, key_id,
+                      useful_until)
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::timestamptz[],
-                     $7::text[], $8::text[], $9::text[], $10::bytea[])
+                     $7::text[], $8::text[], $9::text[], $10::bytea[], $11::timestamptz[])
 ON CONFLICT DO NOTHING
 RETURNING recipient_id::text, account_id::text, campaign_id::text;
 
@@ -47,11 +48,12 @@ WITH taken AS (
 )
 -- LATERAL with LIMIT pins one index look-up per message, whatever the planner thinks of a young table.
 SELECT t.recipient_id::text, t.attempt, m.account_id::text, m.campaign_id::text, m.person_id::text,
-       m.released_by::text, m.number, m.text, m.sender, x.erased_at IS NOT NULL AS erased,
+       m.released_by::text, m.number, m.text, m.sender, m.due_at, m.useful_until, x.erased_at IS NOT NULL AS erased,
        o.source, o.changed_at AS opted_out_at, o.event_id::text AS opt_out_event_id
   FROM taken t
  CROSS JOIN served
- CROSS JOIN LATERAL (SELECT account_id, campaign_id, person_id, released_by, number, text, sender, key_id
+ CROSS JOIN LATERAL (SELECT account_id, campaign_id, person_id, released_by, number, text, sender, key_id, due_at,
+                            useful_until
                        FROM messages WHERE recipient_id = t.recipient_id LIMIT 1) m
   LEFT JOIN LATERAL (SELECT source, changed_at, event_id
                        FROM opt_outs WHERE person_id = m.person_id AND in_force LIMIT 1) o ON true

@@ -19,8 +19,10 @@ SELECT DISTINCT recipient_id::text FROM gone WHERE recipient_id = ANY($1::uuid[]
 SELECT recipient_id::text FROM live_held h WHERE EXISTS (SELECT FROM gone g WHERE g.recipient_id = h.recipient_id);
 
 -- name: old
--- What 0.1.0 held.
-SELECT recipient_id::text, event FROM live_held WHERE release IS NULL AND event IS NOT NULL AND recipient_id > $1::uuid
+-- What versions before this one held: a press, or a release whose bytes, behind its frame and key, do not begin as
+-- today's ($2).
+SELECT recipient_id::text, event, release FROM live_held
+ WHERE (release IS NULL AND event IS NOT NULL OR substr(release, 43, 5) <> $2) AND recipient_id > $1::uuid
  ORDER BY recipient_id LIMIT 5000;
 
 -- name: make_ready

@@ -65,11 +65,25 @@ RETURNING r.recipient_id, r.processed_at, r.due_at
 SELECT recipient_id::text, processed_at, due_at FROM u;
 
 -- name: to_press
--- What never changes of recipients that nobody has pressed yet: read before anything is locked.
-SELECT r.recipient_id::text, r.campaign_id::text, r.person_id::text, r.number, r.columns, r.cells
+-- What never changes of recipients that nobody has pressed yet: read before anything is locked. A first sender that is
+-- there never changes either.
+SELECT r.recipient_id::text, r.campaign_id::text, r.person_id::text, r.number, r.columns, r.cells,
+       f.sender AS first_sender
   FROM (SELECT DISTINCT * FROM unnest($1::uuid[], $2::uuid[]) n(recipient_id, campaign_id)) i
   JOIN recipients r ON r.recipient_id = i.recipient_id AND r.campaign_id = i.campaign_id
+  LEFT JOIN first_senders f USING (person_id)
  WHERE r.processed_at IS NULL;
+
+-- name: keep_first_senders
+-- First senders of persons who have none; the first SEND counts, also of two in one batch. They come in the order of
+-- persons, and of one person's in the order of their SENDs. Answers whose are new.
+INSERT INTO first_senders (person_id, account_id, sender, since)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[]) ON CONFLICT DO NOTHING
+RETURNING person_id::text, sender;
+
+-- name: first_senders
+-- The first senders of these persons.
+SELECT person_id::text, sender, since FROM first_senders WHERE person_id = ANY ($1::uuid[]);
 
 -- name: erase_rows
 -- Rows there is nothing to show of: nobody holds them, nobody is asked to press them.
@@ -88,7 +102,7 @@ SELECT i.recipient_id::text, i.user_id::text, r.processed_at, r.processed_by, r.
 -- name: reach
 -- Remembers the first SEND at or after T of scheduled campaigns.
 INSERT INTO reached (campaign_id, account_id, at)
-SELECT id, account_id, $3 FROM unnest($1::uuid[], $2::uuid[]) n(id, account_id) ORDER BY id
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) n(id, account_id, at) ORDER BY id
 ON CONFLICT DO NOTHING;
 
 -- name: end_campaign
@@ -113,8 +127,9 @@ WITH s AS (DELETE FROM sendings WHERE campaign_id = $1) DELETE FROM claims WHERE
 
 -- name: create_campaign
 -- A new campaign.
-INSERT INTO campaigns (campaign_id, account_id, name, text, scheduled_for, sender, created_at, created_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
+INSERT INTO campaigns (campaign_id, account_id, name, text, scheduled_for, sender, senders, useful_until, created_at,
+                       created_by)
+VALUES ($1, $2, $3, $4, $5, ($6::text[])[1], $6, $7, $8, $9);
 
 -- name: campaign
 -- One campaign of an account, with who is sending it.
@@ -132,12 +147,20 @@ SELECT c.*, c.campaign_id::text AS id, c.account_id::text AS account,
  WHERE c.account_id = $1 AND ($2::bool IS NULL OR (c.ended_at IS NOT NULL) = $2)
  ORDER BY c.created_at DESC, c.campaign_id;
 
--- name: claim_sender
--- The number becomes the account's unless it is another's; answers whose it is.
-WITH mine AS (
-    INSERT INTO senders (number, account_id) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING account_id
-)
-SELECT account_id::text FROM mine UNION ALL SELECT account_id::text FROM senders WHERE number = $1;
+-- name: claim_senders
+-- The numbers become the account's unless they are another's; answers those nobody had. In order, as everybody does.
+INSERT INTO senders (number, account_id)
+SELECT DISTINCT n, $2::uuid FROM unnest($1::text[]) n ORDER BY n ON CONFLICT DO NOTHING
+RETURNING number;
+
+-- name: own_senders
+-- How many of the numbers are the account's.
+SELECT count(*) FROM senders WHERE number = ANY ($1::text[]) AND account_id = $2;
+
+-- name: senders
+-- The account's numbers.
+SELECT s.number, s.number = a.sender AS is_default FROM senders s JOIN accounts a USING (account_id)
+ WHERE s.account_id = $1 ORDER BY 2 DESC, 1;
 
 -- name: take_positions
 -- Places in the list for the next rows, and whether the campaign still takes any.

@@ -1,0 +1,61 @@
+"""An intent licenses one POST: not when it is too old, and not past the message's latest useful time."""
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from dispatcher.app_intents import INTENT_LIFE_S, Intents, _Flight
+from dispatcher.outcome import Accepted, NoAnswer, NotAccepted
+from dispatcher.store_attempts import Proof
+from dispatcher.store_intents import Intent
+
+from schemas.reasons import NotAcceptedReason
+
+HOUR = timedelta(hours=1)
+SETTINGS: Any = SimpleNamespace(
+    public_url="http://here", callback_key="a callback key", carrier_connections=8, useful_for=None
+)
+
+
+class Carrier:
+    """It takes whatever comes; `texts` is what came."""
+
+    def __init__(self) -> None:
+        self.texts: list[Any] = []
+        self.proofs: list[Proof] = []
+
+    async def post(self, text: Any) -> Any:
+        self.texts.append(text)
+        return NoAnswer.TIMEOUT
+
+    async def record(self, proof: Proof) -> None:
+        self.proofs.append(proof)
+
+
+@pytest.mark.parametrize(
+    ("until", "age_s", "posted"),
+    [
+        (None, 0.0, True),
+        (HOUR, 0.0, True),
+        (-timedelta(microseconds=1), 0.0, False),
+        (None, INTENT_LIFE_S + 1, False),
+    ],
+)
+async def test_what_may_not_leave_any_more_is_known_not_to_have_left(
+    until: timedelta | None, age_s: float, posted: bool
+) -> None:
+    carrier: Any = Carrier()
+    nothing: Any = None
+    intents = Intents(nothing, nothing, nothing, carrier, carrier, SETTINGS, asyncio.Event())
+    useful_until = None if until is None else datetime.now(UTC) + until
+    intent = Intent("11111111-1111-5111-8111-111111111111", 1, "+12025550123", "Hi", "+18445550100", useful_until)
+    await intents._post(_Flight(intent, time.monotonic() - age_s))
+    [proof] = carrier.proofs
+    assert len(carrier.texts) == posted
+    assert not isinstance(proof.evidence, Accepted)
+    if not posted:
+        assert proof.evidence == NotAccepted(NotAcceptedReason.INTENT_EXPIRED)
+        assert proof.not_before is None, "its next turn, which is now, says what is so"
