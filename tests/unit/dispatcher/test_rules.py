@@ -4,14 +4,12 @@ import csv
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from io import StringIO
-from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from dispatcher import callback, clearance, csv_list, keywords, receipt, retry, turns
+from dispatcher import callback, clearance, csv_list, receipt, retry, turns
 from dispatcher.clearance import Clear, Hold, OptOut, Suppress
 from dispatcher.csv_list import Listed, NoPhoneColumn, Reader, Reject
-from dispatcher.keywords import Verdict
 from dispatcher.outcome import Accepted, NotAccepted, Outcome, Unknown
 from dispatcher.phone import BadPhone
 from dispatcher.phone import read as read_phone
@@ -71,24 +69,6 @@ def test_a_repeated_opt_out_changes_nothing_unless_a_manager_makes_it_firm(
     current: OptOutSource | None, source: OptOutSource, changes: bool
 ) -> None:
     assert clearance.opts_out(current, source) == changes
-
-
-REPLIES = [line.split("\t") for line in (Path(__file__).parent / "replies.tsv").read_text().splitlines()]
-
-
-@pytest.mark.parametrize(("verdict", "body"), [*REPLIES, ["other", ""]])
-def test_a_reply_means(verdict: str, body: str) -> None:
-    assert keywords.verdict(body) == verdict
-
-
-def test_the_carriers_own_stop_counts() -> None:
-    assert keywords.verdict("leave me alone", carrier_says="STOP") == Verdict.STOP
-    assert keywords.verdict("leave me alone", carrier_says="START") == Verdict.OTHER
-
-
-@given(st.text(max_size=300))
-def test_no_reply_breaks_the_reading(body: str) -> None:
-    assert keywords.verdict(body) in Verdict
 
 
 @pytest.mark.parametrize(
