@@ -337,6 +337,7 @@ class PersonOptedOut:
     number: str
     source: OptOutSource
     evidence: str
+    reply: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -352,6 +353,7 @@ class PersonOptedIn:
     number: str
     source: OptOutSource
     evidence: str
+    reply: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,3 +73,4 @@ class OptOutSource(StrEnum):
     MANUAL = "manual"
     IMPORT = "import"
     CARRIER = "carrier"
+    LEGAL = "legal"

@@ -11,6 +11,7 @@ COMMANDS = {
     "user": "handsent.user:user",
     "token": "handsent.tokens:token",
     "opt-outs": "handsent.opt_outs:opt_outs",
+    "holds": "handsent.holds:holds",
     "person": "handsent.person:person",
     "proof": "handsent.proof:proof",
     "events": "handsent.events:events",

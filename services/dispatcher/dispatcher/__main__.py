@@ -15,6 +15,7 @@ from dispatcher.api_persons import Persons
 from dispatcher.app import TOPICS, Dispatcher
 from dispatcher.app_intents import Intents
 from dispatcher.app_left import Left
+from dispatcher.app_notices import Notices
 from dispatcher.app_outcomes import Outcomes
 from dispatcher.app_owner import Owner
 from dispatcher.app_replay import OWN
@@ -44,6 +45,7 @@ async def main(stop: runner.Stop) -> None:
         dispatcher = Dispatcher(Sealer(vault, settings.person_id_secret), intents.queued)
         batches = BatchLoop(pool, dispatcher.handle, wake_relay, dispatcher.committed)
         persons = Persons(pool, vault, wake_relay)
+        notices = Notices(pool, vault, settings.answers, gateway.post)
         probes = health.Health(pool, inputs, settings.kafka_bootstrap, also=lambda: api.depths(pool))
         await runner.together(
             stop,
@@ -59,6 +61,7 @@ async def main(stop: runner.Stop) -> None:
             left.look(),
             left.sweep(),
             persons.keep_finishing(),
+            notices.run(),
         )
     await vault.close()
 

@@ -4,7 +4,7 @@ import asyncio
 import codecs
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
@@ -35,10 +35,11 @@ CHANGERS, READERS = (Role.MANAGER,), (Role.MANAGER, Role.AUDITOR)
 
 
 class NewOptOut(BaseModel):
-    """Someone who is not to be texted."""
+    """Someone who is not to be texted; a `legal` block is lifted by no START, only by a manager with a reason."""
 
     phone: str = Field(max_length=64)
     reason: str = Field("", max_length=1000)
+    source: Literal["manual", "legal"] = "manual"
 
 
 class OptOuts:
@@ -55,7 +56,7 @@ class OptOuts:
         add("", self.add, methods=["POST"], status_code=201, route_class_override=Guarded, openapi_extra=change,
             response_model=answers.OptOut, responses={200: {"model": answers.OptOut}})  # fmt: skip
         add("/export.csv", self.export, methods=["GET"], route_class_override=Guarded, openapi_extra=read,
-            response_class=Response, responses=text("text/csv", "phone, source, reason, opted_out_at"))  # fmt: skip
+            response_class=Response, responses=text("text/csv", ", ".join(csv_list.EXPORTED)))  # fmt: skip
         add("/import", self.import_, methods=["POST"], route_class_override=GuardedDirect,
             openapi_extra={**change, **takes_csv()}, response_model=answers.ImportedOptOuts)  # fmt: skip
         add("/{person_id}", self.lift, methods=["DELETE"], route_class_override=GuardedDirect,
@@ -78,7 +79,7 @@ class OptOuts:
     async def add(self, request: Request, opt_out: NewOptOut) -> Any:
         """Opts a person out. In force, committed, when this is answered."""
         user, number = user_of(request), self._number(opt_out.phone)
-        (word,) = await self._words(user, [(number, opt_out.reason)], OptOutSource.MANUAL)
+        (word,) = await self._words(user, [(number, opt_out.reason)], OptOutSource(opt_out.source))
         before = await self._find(user, word.person_id)
         changed = await self._record([word])
         after = await self._find(user, word.person_id)
@@ -111,7 +112,12 @@ class OptOuts:
         after: str | None = None
         while rows := await store_opt_outs.page(self._pool, self._vault, account_id, after, EXPORT_PAGE):
             known = [row for row in rows if row["phone"] is not None]
-            yield "".join(csv_list.line(r["phone"], r["source"], r["reason"] or "", r["opted_out_at"]) for r in known)
+            yield "".join(
+                csv_list.line(
+                    r["phone"], r["source"], r["reason"] or "", r["opted_out_at"], r["opted_out_by"], r["reply"]
+                )
+                for r in known
+            )
             after = rows[-1]["person_id"]
 
     async def import_(self, request: Request) -> Response:

@@ -19,7 +19,8 @@ q = load_queries("dispatcher", "replay.sql")
 
 OWN = ("dispatches", "receipts", "opt-outs")
 OPERATIONAL = {
-    "queue", "lanes", "in_flight", "callbacks", "replies", "resolutions", "holds", "sweep",
+    "queue", "lanes", "in_flight", "callbacks", "replies", "resolutions", "holds", "hold_decisions", "notices",
+    "sweep",
     "erased.reason", "erased.finished_at",
 }  # fmt: skip
 FACTS_AT_ONCE = 5000
@@ -49,7 +50,7 @@ def _receipt(event: AttemptEvent) -> Row:
 
 
 def _word(w: e.PersonOptedOut | e.PersonOptedIn) -> Row:
-    said = isinstance(w, e.PersonOptedOut), w.source, w.evidence, w.occurred_at, w.actor, w.event_id
+    said = isinstance(w, e.PersonOptedOut), w.source, w.evidence, w.occurred_at, w.actor, w.event_id, w.reply
     return "words", (w.person_id, w.account_id, w.number, *said)
 
 

@@ -32,6 +32,7 @@ class Word:
     actor: str
     caused_by: str | None
     at: datetime
+    reply: str | None = None  # the carrier's id of the reply that said so
 
 
 @dataclass(slots=True)
@@ -48,12 +49,16 @@ async def record(pool: Pool, words: Sequence[Word]) -> set[str]:
         await connection.fetch(q.lock_for_opt_outs)
         changed = await change_opt_outs(connection, words, outbox)
         await outbox.write(connection)
-    return changed
+    return {word.person_id for word in changed}
 
 
-async def change_opt_outs(connection: Connection, words: Sequence[Word], outbox: Outbox) -> set[str]:
-    """Applies the words in order. The caller's transaction holds `lock_for_opt_outs` and was given it first."""
+async def change_opt_outs(connection: Connection, words: Sequence[Word], outbox: Outbox) -> list[Word]:
+    """Applies the words in order; answers those that changed something.
+
+    The caller's transaction holds `lock_for_opt_outs` and was given it first.
+    """
     standing = await _standing(connection, {word.person_id for word in words})
+    changed: list[Word] = []
     written: dict[str, tuple[Word, _Standing, str]] = {}
     for word in words:
         now = standing.setdefault(word.person_id, _Standing())
@@ -62,10 +67,11 @@ async def change_opt_outs(connection: Connection, words: Sequence[Word], outbox:
         now.in_force, now.source, now.changes = word.opted_out, word.source, now.changes + 1
         event = _event(word, now.changes)
         outbox.add(event)
+        changed.append(word)
         written[word.person_id] = (word, now, event.event_id)
     if written:
         await _write(connection, [written[person_id] for person_id in sorted(written)])
-    return set(written)
+    return changed
 
 
 async def _standing(connection: Connection, person_ids: set[str]) -> dict[str, _Standing]:
@@ -91,6 +97,7 @@ def _event(word: Word, ordinal: int) -> e.PersonOptedOut | e.PersonOptedIn:
         number=word.number,
         source=word.source,
         evidence=word.evidence,
+        reply=word.reply,
     )
 
 
@@ -107,6 +114,7 @@ async def _write(connection: Connection, rows: list[tuple[Word, _Standing, str]]
         [word.actor for word, _, _ in rows],
         [now.changes for _, now, _ in rows],
         [event for _, _, event in rows],
+        [word.reply for word, _, _ in rows],
     )
 
 
@@ -144,4 +152,5 @@ def _shown(row: Any, keys: Mapping[str, Key]) -> dict[str, Any]:
         "reason": unseal(key, EVIDENCE, row["evidence"]),
         "opted_out_at": row["changed_at"],
         "opted_out_by": row["changed_by"],
+        "reply": row["reply"],
     }

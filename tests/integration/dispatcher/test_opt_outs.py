@@ -139,7 +139,7 @@ async def test_a_list_is_imported_in_chunks_and_exported_again(sending: World) -
     assert (await _import(sending, text.encode()))[1]["added"] == 0
     exported = await _export(sending)
     assert sorted(line.split(",")[0] for line in exported[1:]) == numbers
-    assert exported[0] == "phone,source,reason,opted_out_at"
+    assert exported[0] == "phone,source,reason,opted_out_at,opted_out_by,reply"
     assert all(",import,'=SUM(1)," in line for line in exported[1:])
     assert (await _import(sending, b"name,age\nAda,36\n"))[1]["code"] == "missing_column"
 

@@ -63,6 +63,12 @@ def test_start_lifts_only_what_the_person_said() -> None:
         (OptOutSource.REPLY, OptOutSource.IMPORT, False),
         (OptOutSource.MANUAL, OptOutSource.REPLY, False),
         (OptOutSource.MANUAL, OptOutSource.MANUAL, False),
+        (None, OptOutSource.LEGAL, True),
+        (OptOutSource.REPLY, OptOutSource.LEGAL, True),
+        (OptOutSource.MANUAL, OptOutSource.LEGAL, True),
+        (OptOutSource.IMPORT, OptOutSource.LEGAL, True),
+        (OptOutSource.LEGAL, OptOutSource.LEGAL, False),
+        *((OptOutSource.LEGAL, source, False) for source in OptOutSource),
     ],
 )
 def test_a_repeated_opt_out_changes_nothing_unless_a_manager_makes_it_firm(
@@ -192,7 +198,7 @@ def test_a_list_without_a_header_has_phones_first() -> None:
 @given(st.text(alphabet=st.characters(exclude_characters="\0", exclude_categories=("Cs",))))
 def test_no_reason_is_a_formula_in_an_export(reason: str) -> None:
     line = csv_list.line("+12025550123", "manual", reason, NOON)
-    [[phone, source, cell, _]] = csv.reader(StringIO(line, newline=""))
+    [[phone, source, cell, *_]] = csv.reader(StringIO(line, newline=""))
     assert (phone, source) == ("+12025550123", "manual")
     assert not cell.startswith(("=", "+", "-", "@", "\t", "\r")) and cell.removeprefix("'") == reason.removeprefix("'")
 
@@ -204,5 +210,6 @@ def test_a_line_that_is_not_csv_is_rejected_and_does_not_stop_the_rest(line: str
 
 
 def test_an_export_is_safe_in_a_spreadsheet() -> None:
-    line = csv_list.line("+12025550123", "manual", '=HYPERLINK("x")', NOON + timedelta(microseconds=5))
-    assert line == '+12025550123,manual,"\'=HYPERLINK(""x"")",2026-03-01T12:00:00.000005Z\r\n'
+    at = NOON + timedelta(microseconds=5)
+    line = csv_list.line("+12025550123", "manual", '=HYPERLINK("x")', at, "ada", "=1")
+    assert line == '+12025550123,manual,"\'=HYPERLINK(""x"")",2026-03-01T12:00:00.000005Z,ada,\'=1\r\n'
