@@ -1,5 +1,6 @@
 """Postgres: who has opted out. Changes take a lock that intents share: each intent precedes a change or sees it."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,14 +43,24 @@ class _Standing:
     changes: int = 0
 
 
-async def record(pool: Pool, words: Sequence[Word]) -> set[str]:
-    """Puts the words in force, committed on return; answers the persons for whom that changed something."""
+class Recorded(NamedTuple):
+    """For whom something changed, and how long intents could not be taken meanwhile."""
+
+    changed: set[str]
+    held_s: float
+
+
+async def record(pool: Pool, words: Sequence[Word]) -> Recorded:
+    """Puts the words in force, committed on return."""
     outbox = Outbox()
-    async with acting_for(pool, *{word.account_id for word in words}) as connection, connection.transaction():
-        await connection.fetch(q.lock_for_opt_outs)
-        changed = await change_opt_outs(connection, words, outbox)
-        await outbox.write(connection)
-    return {word.person_id for word in changed}
+    async with acting_for(pool, *{word.account_id for word in words}) as connection:
+        async with connection.transaction():
+            await connection.fetch(q.lock_for_opt_outs)
+            since = time.monotonic()
+            changed = await change_opt_outs(connection, words, outbox)
+            await outbox.write(connection)
+        held_s = time.monotonic() - since
+    return Recorded({word.person_id for word in changed}, held_s)
 
 
 async def change_opt_outs(connection: Connection, words: Sequence[Word], outbox: Outbox) -> list[Word]:

@@ -7,7 +7,7 @@ from io import StringIO
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from dispatcher import callback, clearance, csv_list, receipt, retry, turns
+from dispatcher import callback, chunk, clearance, csv_list, receipt, retry, turns
 from dispatcher.clearance import Clear, Hold, OptOut, Suppress
 from dispatcher.csv_list import Listed, NoPhoneColumn, Reader, Reject
 from dispatcher.outcome import Accepted, NotAccepted, Outcome, Unknown
@@ -171,6 +171,23 @@ def test_each_campaign_gets_its_share_of_turns_in_order(campaigns: list[str], se
     for campaign_id, count in shares.items():
         own = [turn for turn, of in zip(dealt, campaigns, strict=True) if of == campaign_id]
         assert own == list(range(served, served + count))
+
+
+@given(st.lists(st.floats(0, 10), max_size=50))
+def test_chunks_of_an_import_stay_within_their_limits(held: list[float]) -> None:
+    size = chunk.FIRST
+    for held_s in held:
+        before, size = size, chunk.next_size(size, held_s)
+        assert chunk.SMALLEST <= size <= chunk.LARGEST
+        assert size > before or before == chunk.LARGEST or held_s > chunk.GOAL_S
+        assert size < before or before == chunk.SMALLEST or held_s <= chunk.GOAL_S
+
+
+def test_chunks_fit_what_a_row_costs() -> None:
+    row_s, size = 0.001, chunk.FIRST
+    for _ in range(20):
+        size = chunk.next_size(size, size * row_s)
+    assert size * row_s < 1.5 * chunk.GOAL_S
 
 
 def test_a_phone_is_read_as_people_type_it() -> None:
