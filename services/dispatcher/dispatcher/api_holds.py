@@ -14,9 +14,10 @@ from kernel.web import Guarded, Problem, is_uuid, json_response, needs, user_of
 from pydantic import BaseModel, Field
 
 from dispatcher import api_answers as answers
-from dispatcher import store_holds
+from dispatcher import store_holds, store_rulings
 from dispatcher.outcome import LONGEST_ID
-from dispatcher.store_holds import Decision, Ruling
+from dispatcher.store_holds import Decision
+from dispatcher.store_rulings import Ruling
 
 MOST_LISTED = 500
 
@@ -86,7 +87,7 @@ class Holds:
             raise _not_held()
         now, decision = datetime.now(UTC), DECISIONS[asked.decision]
         ruling = Ruling(user.account_id, person, reply, decision, asked.reason.strip(), user.user_id, now)
-        if not await store_holds.rule(self._pool, self._vault, ruling):
+        if not await store_rulings.rule(self._pool, self._vault, ruling):
             raise Problem(409, "hold_changed", "This person has answered again, or somebody else has decided.")
         self._relay.set()
         self._queued.set()

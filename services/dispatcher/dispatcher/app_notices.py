@@ -47,6 +47,8 @@ class Notices:
         """POSTs what waits, once; how many that were."""
         now = datetime.now(UTC)
         try:
+            if not await store_notices.any_open(self._pool):
+                return 0
             await store_notices.give_up(self._pool, now - SURELY_OVER)
             async with self._pool.acquire() as connection, connection.transaction():
                 taken = await store_notices.take(connection, self._vault, self._texts, now, AT_ONCE)

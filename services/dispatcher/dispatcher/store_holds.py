@@ -1,13 +1,11 @@
 """Postgres: persons whose messages wait until a human has read what they answered, and what was decided about them."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 from kernel.database import Connection, Pool, acting_for, load_queries
-from kernel.outbox import Outbox
 from kernel.seal import EVIDENCE, NUMBER, REPLY, Key, unseal
 from kernel.vault import Vault
 
@@ -15,9 +13,7 @@ from dispatcher import keywords
 from dispatcher.attempt import SERVICE
 from dispatcher.heard import Heard
 from dispatcher.keywords import Verdict
-from dispatcher.store import q as queries
-from dispatcher.store_opt_outs import FIRST_ID, Word, change_opt_outs
-from schemas.reasons import OptOutSource
+from dispatcher.store import FIRST_ID
 
 q = load_queries("dispatcher", "holds.sql")
 
@@ -27,62 +23,53 @@ class Decision(StrEnum):
 
     RELEASED = "released"
     OPTED_OUT = "opted_out"
-    STOPPED = "stopped"  # the person said STOP
+    STOPPED = "stopped"  # the person said STOP, to us or to the carrier
     CAME_BACK = "came_back"  # the person said START
     ERASED = "erased"
 
 
-@dataclass(frozen=True, slots=True)
-class Ruling:
-    """A manager decides about a person who is held, in answer to `reply`."""
-
-    account_id: str
-    person_id: str
-    reply: str
-    decision: Decision
-    reason: str
-    decided_by: str
-    at: datetime
-
-
 async def follow(connection: Connection, replies: Iterable[Heard]) -> None:
-    """Holds whom the replies say to hold, in their order. The caller's transaction holds `lock_for_opt_outs`.
+    """Holds whom the replies say to hold, in their order, after what they say of opt-outs is in force.
 
-    STOP ends a hold, for it opts out; so does START, which says that the person wants texts, but not a "yes".
+    STOP has ended a hold, for it opts out. START ends it, too: it says that the person wants texts; a "yes" does not.
     """
     last: dict[str, Heard | None] = {}
-    settled: dict[str, Decision] = {}
+    back: dict[str, Decision] = {}
     at = datetime.now(UTC)
-    for said in replies:
-        at = said.at
-        if said.verdict == Verdict.HOLD:
-            last[said.person_id] = said
-        elif said.verdict == Verdict.STOP or (said.verdict == Verdict.START and keywords.settles(said.body)):
-            last[said.person_id] = None
-            settled[said.person_id] = Decision.STOPPED if said.verdict == Verdict.STOP else Decision.CAME_BACK
-    if settled:
-        await settle(connection, settled, at)
-    held = [said for said in last.values() if said is not None]
+    for heard in replies:
+        at = heard.at
+        if heard.verdict == Verdict.HOLD:
+            last[heard.person_id] = heard
+        elif heard.verdict == Verdict.STOP:
+            last[heard.person_id] = None
+        elif heard.verdict == Verdict.START and keywords.settles(heard.body):
+            last[heard.person_id], back[heard.person_id] = None, Decision.CAME_BACK
+    if back:
+        await settle(connection, back, at)
+    held = [heard for heard in last.values() if heard is not None]
     if held:
         await connection.execute(
             q.hold_persons,
-            [said.person_id for said in held],
-            [said.account_id for said in held],
-            [said.at for said in held],
-            [said.carrier_message_id for said in held],
+            [heard.person_id for heard in held],
+            [heard.account_id for heard in held],
+            [heard.at for heard in held],
+            [heard.carrier_message_id for heard in held],
         )
 
 
-async def settle(connection: Connection, settled: dict[str, Decision], at: datetime, decided_by: str = SERVICE) -> None:
+async def settle(
+    connection: Connection, settled: Mapping[str, Decision], at: datetime, decided_by: str = SERVICE
+) -> None:
     """Ends the holds of these persons, of whom some may not be held; their messages are looked at again."""
     rows = await connection.fetch(q.end_holds, sorted(settled))
     if rows:
-        await _decided(connection, rows, settled, "", decided_by, at)
+        await decided(connection, rows, settled, "", decided_by, at)
 
 
-async def _decided(
-    connection: Connection, rows: Sequence[Any], decisions: dict[str, Decision], reason: str, by: str, at: datetime
+async def decided(
+    connection: Connection, rows: Sequence[Any], decisions: Mapping[str, Decision], reason: str, by: str, at: datetime
 ) -> None:
+    """Records what became of holds that have been ended, and wakes the messages."""
     people = [row["person_id"] for row in rows]
     await connection.execute(
         q.insert_hold_decisions,
@@ -103,45 +90,6 @@ async def held_for(pool: Pool, account_id: str, person_id: str) -> str | None:
     async with acting_for(pool, account_id) as connection:
         row = await connection.fetchrow(q.find_hold, person_id, account_id)
     return row["reply"] if row else None
-
-
-async def rule(pool: Pool, vault: Vault, ruling: Ruling) -> bool:
-    """Ends the hold as the manager says, committed on return: the messages go, or the person is opted out.
-
-    False when the person is not held, or not any more for that reply: another may have come, which nobody has read.
-    """
-    keys = await vault.keys_for({ruling.person_id: ruling.account_id})
-    reason = keys[ruling.person_id].seal(EVIDENCE, ruling.reason)
-    outbox = Outbox()
-    async with acting_for(pool, ruling.account_id) as connection, connection.transaction():
-        if ruling.decision == Decision.OPTED_OUT:
-            await connection.fetch(queries.lock_for_opt_outs)
-        found = await connection.fetchrow(q.find_hold, ruling.person_id, ruling.account_id)
-        held_at = await connection.fetchval(q.end_hold, ruling.person_id, ruling.account_id, ruling.reply)
-        if found is None or held_at is None:
-            return False
-        if ruling.decision == Decision.OPTED_OUT:
-            await change_opt_outs(connection, [_word(ruling, found["number"], reason)], outbox)
-        row = {"person_id": ruling.person_id, "account_id": ruling.account_id, "reply": ruling.reply}
-        await _decided(connection, [{**row, "held_at": held_at}], {ruling.person_id: ruling.decision}, reason,
-                       ruling.decided_by, ruling.at)  # fmt: skip
-        await outbox.write(connection)
-    return True
-
-
-def _word(ruling: Ruling, number: str, evidence: str) -> Word:
-    return Word(
-        opted_out=True,
-        account_id=ruling.account_id,
-        person_id=ruling.person_id,
-        number=number,
-        source=OptOutSource.REPLY,  # a human has read that the person asked for it: START takes it back
-        evidence=evidence,
-        actor=ruling.decided_by,
-        caused_by=None,
-        at=ruling.at,
-        reply=ruling.reply,
-    )
 
 
 async def page(pool: Pool, vault: Vault, account_id: str, after: str | None, limit: int) -> list[dict[str, Any]]:

@@ -76,6 +76,11 @@ async def answer_of(pool: Pool, carrier_message_id: str, now: datetime) -> Kind 
     return Kind(kind) if kind else None
 
 
+async def any_open(pool: Pool) -> bool:
+    """Whether any answer waits, or is on its way."""
+    return bool(await pool.fetchval(q.any_notices))
+
+
 async def take(connection: Connection, vault: Vault, texts: Texts, now: datetime, limit: int) -> list[Notice]:
     """Answers to POST now, marked so: the caller commits before the first byte leaves. Holds `lock_for_intents`."""
     await connection.fetch(queries.lock_for_intents)

@@ -11,13 +11,12 @@ from kernel.outbox import Outbox
 from kernel.seal import EVIDENCE, NUMBER, Key, unseal
 from kernel.vault import Vault
 
-from dispatcher import clearance
-from dispatcher.store import q
+from dispatcher import clearance, store_holds
+from dispatcher.store import FIRST_ID, q
+from dispatcher.store_holds import Decision
 from schemas import events as e
 from schemas.identity import event_id
 from schemas.reasons import OptOutSource
-
-FIRST_ID = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,16 @@ async def change_opt_outs(connection: Connection, words: Sequence[Word], outbox:
         written[word.person_id] = (word, now, event.event_id)
     if written:
         await _write(connection, [written[person_id] for person_id in sorted(written)])
+        await _end_holds(connection, [word for word, *_ in written.values() if word.opted_out])
     return changed
+
+
+async def _end_holds(connection: Connection, words: Sequence[Word]) -> None:
+    """Who has opted out waits for nobody's decision any more. Words that come together come from one mouth."""
+    settled = {word.person_id: Decision.STOPPED if clearance.reply_lifts(word.source) else Decision.OPTED_OUT
+               for word in words}  # fmt: skip
+    if settled:
+        await store_holds.settle(connection, settled, words[-1].at, words[-1].actor)
 
 
 async def _standing(connection: Connection, person_ids: set[str]) -> dict[str, _Standing]:

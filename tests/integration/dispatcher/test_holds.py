@@ -110,6 +110,15 @@ async def test_the_person_settles_it_with_stop_or_start_but_not_with_yes(sending
     assert (await person(sending, stops))["opt_out"]["in_force"]
 
 
+async def test_who_is_opted_out_otherwise_is_held_no_more(sending: World) -> None:
+    number = sending.number()
+    await sending.replies(number, "wrong number")
+    assert (await sending.call("POST", "/opt-outs", json={"phone": number, "reason": "she called"}))[0] == 201
+    found = await person(sending, number)
+    assert (found["hold"], found["hold_decisions"][0]["decision"]) == (None, "opted_out")
+    assert found["hold_decisions"][0]["decided_by"] == "the manager"
+
+
 async def test_who_has_opted_out_is_not_held(sending: World) -> None:
     number = sending.number()
     await sending.replies(number, "stop")

@@ -13,6 +13,10 @@ INSERT INTO notices (carrier_message_id, account_id, person_id, number, sender, 
 SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
 ON CONFLICT DO NOTHING;
 
+-- name: any_notices
+-- Whether there is anything to do.
+SELECT EXISTS (SELECT 1 FROM notices WHERE state IN ('waiting', 'posting'));
+
 -- name: take_notices
 -- Answers whose time has come, the oldest first, with what stands against them.
 SELECT n.carrier_message_id, n.person_id::text, n.number, n.sender, n.kind, n.made_at,
