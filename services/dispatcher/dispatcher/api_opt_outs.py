@@ -2,7 +2,8 @@
 
 import asyncio
 import codecs
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -26,7 +27,7 @@ from schemas.reasons import OptOutSource
 
 MOST_LISTED = 500
 EXPORT_PAGE = 5000
-LINES_AT_ONCE = 250  # as many are read without a pause for others
+LINES_AT_ONCE = 50  # as many are read, or sealed, before others have their turn: dispatch runs in this loop, too
 REJECTS_SHOWN = 100
 LONGEST_LINE = 64 * 1024
 
@@ -122,30 +123,23 @@ class OptOuts:
 
     async def import_(self, request: Request) -> Response:
         """Opts out everybody on a list. Each chunk is in force as it is read, so a cut upload has done its part."""
-        user, reader, size = user_of(request), Reader(self._region), chunk.FIRST
-        added = listed = rejected = 0
-        rejects: list[Reject] = []
+        user, reader, tally = user_of(request), Reader(self._region), _Tally()
         try:
             async for lines in _lines_of(request):
-                rows = list(reader.rows(lines))
-                good = [row for row in rows if isinstance(row, Listed)]
-                bad = [row for row in rows if isinstance(row, Reject)]
-                new, size = await self._add_all(user, good, size)
-                added, listed, rejected = added + new, listed + len(good), rejected + len(bad)
-                rejects += bad[: REJECTS_SHOWN - len(rejects)]
+                tally.read(reader.rows(lines))
+                while len(tally.waiting) >= tally.size:
+                    await self._put_in_force(user, tally)
+                await asyncio.sleep(0)
         except NoPhoneColumn as error:
             raise Problem(422, "missing_column", str(error)) from None
-        shown = [{"line": reject.line, "reason": reject.reason} for reject in rejects]
-        return json_response({"added": added, "already": listed - added, "rejected": rejected, "rejects": shown})
+        while tally.waiting:
+            await self._put_in_force(user, tally)
+        return json_response(tally.shown())
 
-    async def _add_all(self, user: User, rows: list[Listed], size: int) -> tuple[int, int]:
-        """How many were new, and the size of the next chunk. Sealed before the lock is taken, chunk by chunk."""
-        added = at = 0
-        while at < len(rows):
-            listed, at = [(row.number, row.reason) for row in rows[at : at + size]], at + size
-            recorded = await self._record(await self._words(user, listed, OptOutSource.IMPORT))
-            added, size = added + len(recorded.changed), chunk.next_size(size, recorded.held_s)
-        return added, size
+    async def _put_in_force(self, user: User, tally: "_Tally") -> None:
+        """The next chunk, sealed before the lock is taken."""
+        listed = [(row.number, row.reason) for row in tally.next_chunk()]
+        tally.note(await self._record(await self._words(user, listed, OptOutSource.IMPORT)))
 
     async def _find(self, user: User, person: str) -> store_opt_outs.Standing | None:
         return await store_opt_outs.find(self._pool, self._vault, user.account_id, person)
@@ -167,11 +161,47 @@ class OptOuts:
         people = {number: person_id(self._secret, user.account_id, number) for number, _ in listed}
         keys = await self._vault.keys_for(dict.fromkeys(people.values(), user.account_id))
         words = []
-        for number, reason in listed:
+        for at, (number, reason) in enumerate(listed):
+            if at and at % LINES_AT_ONCE == 0:
+                await asyncio.sleep(0)
             person, key = people[number], keys[people[number]]
             sealed, evidence = key.seal(NUMBER, number), key.seal(EVIDENCE, _stored(reason))
             words.append(_word(user, person, sealed, evidence, source, opted_out=True))
         return words
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What has been read of a list, and what of that is in force."""
+
+    size: int = chunk.FIRST
+    waiting: list[Listed] = field(default_factory=list)
+    added: int = 0
+    listed: int = 0
+    rejected: int = 0
+    rejects: list[Reject] = field(default_factory=list)
+
+    def read(self, rows: Iterable[Listed | Reject]) -> None:
+        for row in rows:
+            if isinstance(row, Listed):
+                self.waiting.append(row)
+                self.listed += 1
+            else:
+                self.rejects += [row] if self.rejected < REJECTS_SHOWN else []
+                self.rejected += 1
+
+    def next_chunk(self) -> list[Listed]:
+        taken, self.waiting = self.waiting[: self.size], self.waiting[self.size :]
+        return taken
+
+    def note(self, recorded: Recorded) -> None:
+        self.added += len(recorded.changed)
+        self.size = chunk.next_size(self.size, recorded.held_s)
+
+    def shown(self) -> dict[str, Any]:
+        rejects = [{"line": reject.line, "reason": reject.reason} for reject in self.rejects]
+        already = self.listed - self.added
+        return {"added": self.added, "already": already, "rejected": self.rejected, "rejects": rejects}
 
 
 def _word(user: User, person: str, number: str, evidence: str, source: OptOutSource, *, opted_out: bool) -> Word:

@@ -1,7 +1,7 @@
 """How many opt-outs of a list are put in force at a time: dispatch stands still while they are."""
 
 FIRST, SMALLEST, LARGEST = 200, 20, 500
-GOAL_S = 0.04  # a fifth of what dispatch may stand still at a time: the lock is also waited for
+GOAL_S = 0.025  # an eighth of what dispatch may stand still at a time: the lock is also waited for
 
 
 def next_size(size: int, held_s: float) -> int:

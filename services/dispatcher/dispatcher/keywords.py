@@ -5,7 +5,6 @@ The words are `words/words.toml`; this is the order in which they are asked.
 """
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from enum import StrEnum
 
@@ -23,7 +22,7 @@ class Verdict(StrEnum):
     OTHER = "other"
 
 
-LONGEST_READ = 4000  # characters; the longest text a carrier passes on has 1,600
+LONGEST_READ = 4000  # characters, half of them from the end; the longest text a carrier passes on has 1,600
 
 _SAYS, _STOP, _START = TABLE, TABLE["stop"], TABLE["start"]
 
@@ -47,10 +46,10 @@ STOP_PHRASE, HOLD_PHRASE = any_of(_STOP["phrases"]), any_of(_SAYS["hold"]["phras
 TRAP, UNCLEAR = any_of(_SAYS["traps"]["phrases"]), any_of(_SAYS["traps"]["unclear"])
 SIGNS = {name: frozenset(signs.split()) for name, signs in _SAYS["signs"].items()}
 
-# What phones send when somebody taps a reaction onto a text of ours: it quotes the text, way out included.
+# What phones send when somebody taps a reaction onto a text of ours: it quotes the text, way out included, and no more.
 _REACTION = re.compile(
     r"\s*(?:(liked|loved|laughed at|emphasi[sz]ed|questioned|removed an? [\w ]+ from|reacted [^“\"«]{1,12} to"
-    r"|[^\w\s]{1,6} to)|(disliked))\s*[“\"«]",
+    r"|[^\w\s]{1,6} to)|(disliked))\s*[“\"«][^”\"»]*[”\"»]\s*",
     re.IGNORECASE,
 )
 _QUOTED = re.compile(r"[“\"«]([^“”\"«»]*)[”\"»]")
@@ -65,11 +64,15 @@ def verdict(body: str, carrier_says: str = "") -> Verdict:
     """
     if carrier_says.upper() == "STOP":
         return Verdict.STOP
-    body = unicodedata.normalize("NFC", body[:LONGEST_READ])
-    if reaction := _REACTION.match(body):
+    if len(body) > LONGEST_READ:
+        body = f"{body[: LONGEST_READ // 2]}\n{body[-LONGEST_READ // 2 :]}"
+    if reaction := _REACTION.fullmatch(body):
         return Verdict.HOLD if reaction[2] else Verdict.OTHER
     said = _without_quotes(body)
-    return _whole(said) or _phrased(said) or Verdict.OTHER
+    found = _whole(said) or _phrased(said)
+    if found is None and said != body and (_whole(body) or _phrased(body)):
+        return Verdict.HOLD  # whose words are those in quotation marks?
+    return found or Verdict.OTHER
 
 
 def settles(body: str) -> bool:

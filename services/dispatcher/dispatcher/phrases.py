@@ -7,6 +7,9 @@ from dispatcher.words import TABLE
 
 LOOKALIKES = str.maketrans(
     {ord(lookalike): latin for latin, lookalikes in TABLE["lookalikes"].items() for lookalike in lookalikes}
+    | {
+        first + n: chr(ord("a") + n) for first in (0x1F150, 0x1F170) for n in range(26)
+    }  # white on black, in rounds, squares
 )
 # Letters written as digits and signs, where a letter follows: ST0P, 5top, $top, qu1t, c@ncel.
 _AS_LETTER = {"0": "o", "1": "i", "3": "e", "5": "s", "$": "s", "@": "a"}
@@ -16,7 +19,7 @@ SPECIAL = {"...": r"(?:\w+ ){0,3}?", "<": r"(?<=\A )", ">": r"\Z"}
 _NO_LETTERS = re.compile(r"[\W\d_]+")
 _APOSTROPHES = re.compile(r"['’‘`´ʼ＇]")
 _DOUBLED = re.compile(r"(.)\1+")
-_NOT_SAID = str.maketrans("", "", "™℠ℹⓂ㊗㊙🄰🅐🅰🅱🅾🅿")  # emoji that would decompose into letters
+_NOT_SAID = str.maketrans("", "", "™℠ℹⓂ㊗㊙")  # emoji that would decompose into letters
 
 
 def canonical(text: str) -> str:
