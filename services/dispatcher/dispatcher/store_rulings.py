@@ -60,7 +60,7 @@ def _word(ruling: Ruling, number: str, evidence: str) -> Word:
         account_id=ruling.account_id,
         person_id=ruling.person_id,
         number=number,
-        source=OptOutSource.REPLY,  # a human has read that the person asked for it: START takes it back
+        source=OptOutSource.MANUAL,  # a manager's word: no START takes it back
         evidence=evidence,
         actor=ruling.decided_by,
         caused_by=None,

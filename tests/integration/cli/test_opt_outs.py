@@ -79,7 +79,7 @@ def test_who_is_held_is_listed_and_decided_about(
     handsent("holds", "release", ADA, "--reason", "it was the right one", **dispatcher)
     handsent("holds", "opt-out", BOB, "--reason", "it was not", **dispatcher)
     assert handsent("holds", "list", **dispatcher).stdout == ""
-    assert f"{BOB},reply,it was not," in handsent("opt-outs", "export", **dispatcher).stdout
+    assert f"{BOB},manual,it was not," in handsent("opt-outs", "export", **dispatcher).stdout
     said = handsent("holds", "release", ADA, "--reason", "once more", exit_code=1, **dispatcher)
     assert "wait for a decision" in said.stderr
 

@@ -80,7 +80,7 @@ async def test_a_manager_opts_a_held_person_out_and_the_reply_is_the_evidence(se
     assert (status, answer["decision"], await held(sending)) == (200, "opted_out", [])
     [opted_out] = (await sending.opt_outs(number))[1]["opt_outs"]
     assert (opted_out["source"], opted_out["reason"], opted_out["opted_out_by"], opted_out["reply"]) == (
-        "reply", "I have read it", "the manager", reply,
+        "manual", "I have read it", "the manager", reply,
     )  # fmt: skip
     await sending.publish(sending.released(number))
     await sending.told(number, until="MessageSuppressed")
