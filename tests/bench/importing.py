@@ -6,14 +6,17 @@ Both run in one process, as they do in the dispatcher: what an import keeps from
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest import mock
 from uuid import uuid4
 
-from dispatcher import store, store_intents
+from dispatcher import store, store_intents, store_opt_outs
 from dispatcher.api_opt_outs import OptOuts
+from dispatcher.store_opt_outs import Recorded, Word
 from handsent.postgres import EmbeddedPostgres
 from kernel import database
 from kernel.database import Pool
@@ -32,12 +35,13 @@ BLOCK = 64 * 1024
 
 @dataclass(frozen=True)
 class Result:
-    """Seconds; `alone` and `beside` are what an intent takes without an import and beside one, in order."""
+    """Seconds, in order: what an intent takes without an import and beside one, and how long a chunk holds the lock."""
 
     imported: int
     took_s: float
     alone: list[float]
     beside: list[float]
+    halts: list[float]
 
 
 async def measure(people: int) -> Result:
@@ -51,18 +55,35 @@ async def measure(people: int) -> Result:
 
 
 async def _measured(pool: Pool, vault: Vault, people: int) -> Result:
-    alone, beside = [], []  # type: list[float], list[float]
+    alone: list[float] = []
+    beside: list[float] = []
     watching = asyncio.create_task(_take(pool, vault, alone))
     await asyncio.sleep(ALONE_S)
     watching.cancel()
     watching = asyncio.create_task(_take(pool, vault, beside))
     began = time.perf_counter()
     api = OptOuts(pool, vault, "a person id secret for the benchmark", "US", asyncio.Event())
-    answer = await api.import_(_request(people))
+    with _noted() as halts:
+        answer = await api.import_(_request(people))
     took_s = time.perf_counter() - began
     watching.cancel()
     assert f'"added":{people}'.encode() in bytes(answer.body).replace(b" ", b""), answer.body
-    return Result(people, took_s, sorted(alone), sorted(beside))
+    return Result(people, took_s, sorted(alone), sorted(beside), sorted(halts))
+
+
+@contextmanager
+def _noted() -> Iterator[list[float]]:
+    """How long each chunk holds the lock."""
+    halts: list[float] = []
+    record = store_opt_outs.record
+
+    async def noted(pool: Pool, words: Sequence[Word]) -> Recorded:
+        recorded = await record(pool, words)
+        halts.append(recorded.held_s)
+        return recorded
+
+    with mock.patch.object(store_opt_outs, "record", noted):
+        yield halts
 
 
 def _request(people: int) -> Request:
@@ -99,9 +120,14 @@ async def _take(pool: Pool, vault: Vault, seconds: list[float]) -> None:
 
 
 def lines(result: Result) -> str:
-    ms = [f"p50 {1000 * quantile(v, 0.5):.0f}, p99 {1000 * quantile(v, 0.99):.0f}, at most {1000 * v[-1]:.0f} ms"
-          for v in (result.alone, result.beside)]  # fmt: skip
+    alone, beside, halts = map(_ms, (result.alone, result.beside, result.halts))
     return (
-        f"opt-outs: {result.imported:,} imported in {result.took_s:.0f} s ({result.imported / result.took_s:,.0f}/s); "
-        f"an intent takes {ms[1]} beside it, {ms[0]} without"
+        f"opt-outs: {result.imported:,} imported in {result.took_s:.0f} s ({result.imported / result.took_s:,.0f}/s), "
+        f"in {len(result.halts):,} chunks that hold dispatch up for {halts}; an intent takes {beside} beside them, "
+        f"{alone} without"
     )
+
+
+def _ms(seconds: list[float]) -> str:
+    p50, p99 = (1000 * quantile(seconds, share) for share in (0.5, 0.99))
+    return f"p50 {p50:.0f}, p99 {p99:.0f}, at most {1000 * seconds[-1]:.0f} ms"
