@@ -10,9 +10,9 @@ class OptOut(BaseModel):
     """A person who is not texted."""
 
     person_id: str
-    phone: str
+    phone: str | None
     source: str
-    reason: str
+    reason: str | None
     opted_out_at: datetime
     opted_out_by: str
     reply: str | None = None
