@@ -10,11 +10,12 @@ from fastapi import APIRouter, Query, Request
 from kernel.database import Pool
 from kernel.tokens import Role
 from kernel.vault import Vault
-from kernel.web import Guarded, Problem, is_uuid, json_response, needs, user_of
+from kernel.web import Guarded, Problem, json_response, needs, user_of
 from pydantic import BaseModel, Field
 
 from dispatcher import api_answers as answers
 from dispatcher import store_holds, store_rulings
+from dispatcher.api_persons import OfPerson
 from dispatcher.outcome import LONGEST_ID
 from dispatcher.store_holds import Decision
 from dispatcher.store_rulings import Ruling
@@ -40,18 +41,6 @@ class NewDecision(BaseModel):
     reply: str | None = Field(None, max_length=LONGEST_ID)
 
 
-class OfHeld(Guarded):
-    """A route about a person who is held: 401, then 404 for who is not, then the role, then the body."""
-
-    async def before_role(self, request: Request) -> None:
-        person_id = request.path_params["person_id"].lower()
-        if is_uuid(person_id) and await store_holds.held_for(
-            request.app.state.pool, user_of(request).account_id, person_id
-        ):
-            return
-        raise _not_held()
-
-
 class Holds:
     """The holds of the caller's account."""
 
@@ -63,7 +52,7 @@ class Holds:
         router.add_api_route("", self.page, methods=["GET"], route_class_override=Guarded,
                              openapi_extra=needs(Role.MANAGER, Role.AUDITOR),
                              response_model=answers.HoldPage)  # fmt: skip
-        router.add_api_route("/{person_id}", self.decide, methods=["POST"], route_class_override=OfHeld,
+        router.add_api_route("/{person_id}", self.decide, methods=["POST"], route_class_override=OfPerson,
                              openapi_extra=needs(Role.MANAGER), response_model=answers.Decided)  # fmt: skip
         return router
 

@@ -81,16 +81,17 @@ async def change_opt_outs(connection: Connection, words: Sequence[Word], outbox:
         written[word.person_id] = (word, now, event.event_id)
     if written:
         await _write(connection, [written[person_id] for person_id in sorted(written)])
-        await _end_holds(connection, [word for word, *_ in written.values() if word.opted_out])
     return changed
 
 
-async def _end_holds(connection: Connection, words: Sequence[Word]) -> None:
-    """Who has opted out waits for nobody's decision any more. Words that come together come from one mouth."""
-    settled = {word.person_id: Decision.STOPPED if clearance.reply_lifts(word.source) else Decision.OPTED_OUT
-               for word in words}  # fmt: skip
-    if settled:
-        await store_holds.settle(connection, settled, words[-1].at, words[-1].actor)
+async def _note_ended(connection: Connection, holds: Sequence[Any], words: Mapping[str, Word]) -> None:
+    """Holds that ended with an opt-out. Words that come together come from one mouth."""
+    decisions = {
+        person_id: Decision.STOPPED if clearance.reply_lifts(word.source) else Decision.OPTED_OUT
+        for person_id, word in words.items()
+    }
+    word = words[holds[0]["person_id"]]
+    await store_holds.decided(connection, holds, decisions, "", word.actor, word.at)
 
 
 async def _standing(connection: Connection, person_ids: set[str]) -> dict[str, _Standing]:
@@ -121,7 +122,7 @@ def _event(word: Word, ordinal: int) -> e.PersonOptedOut | e.PersonOptedIn:
 
 
 async def _write(connection: Connection, rows: list[tuple[Word, _Standing, str]]) -> None:
-    await connection.execute(
+    ended = await connection.fetch(
         q.write_opt_outs,
         [word.person_id for word, _, _ in rows],
         [word.account_id for word, _, _ in rows],
@@ -135,6 +136,8 @@ async def _write(connection: Connection, rows: list[tuple[Word, _Standing, str]]
         [event for _, _, event in rows],
         [word.reply for word, _, _ in rows],
     )
+    if ended:
+        await _note_ended(connection, ended, {word.person_id: word for word, _, _ in rows})
 
 
 async def page(pool: Pool, vault: Vault, account_id: str, after: str | None, limit: int) -> list[dict[str, Any]]:
