@@ -342,6 +342,7 @@ class PersonOptedOut:
     number: str
     source: OptOutSource
     evidence: str
+    reply: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -357,6 +358,7 @@ class PersonOptedIn:
     number: str
     source: OptOutSource
     evidence: str
+    reply: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

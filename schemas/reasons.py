@@ -74,3 +74,4 @@ class OptOutSource(StrEnum):
     MANUAL = "manual"
     IMPORT = "import"
     CARRIER = "carrier"
+    LEGAL = "legal"

@@ -6,7 +6,7 @@ import time
 
 import aiohttp
 
-from tests.bench import ending, listening, rebuild, reporting, scheduling, sealing
+from tests.bench import ending, importing, listening, rebuild, reporting, scheduling, sealing
 from tests.bench.message_life import OURS, Bench, Result, quantile
 from tests.bench.stack import Running, running
 from tests.bench.yardstick import bare_requests_per_s
@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("--rebuilt", type=int, default=200_000, help="recipients whose lives are folded once more")
     parser.add_argument("--reported", type=int, default=1_000_000, help="recipients of one report")
     parser.add_argument("--listeners", type=int, default=1000, help="of one campaign's stream")
+    parser.add_argument("--opted-out", type=int, default=1_000_000, help="opt-outs imported while intents are taken")
     parser.add_argument("--sends-per-s", type=float, default=2000)
     asked = parser.parse_args()
     bare = bare_requests_per_s()
@@ -36,6 +37,7 @@ def main() -> None:
     _print_sealing(asyncio.run(sealing.measure()), sum(result.cpu_us[name] for name in OURS))
     print(rebuild.lines(asyncio.run(rebuild.measure(asked.rebuilt))))
     print(reporting.lines(asyncio.run(reporting.measure(asked.reported))))
+    print(importing.lines(asyncio.run(importing.measure(asked.opted_out))))
     print(scheduling.lines(asyncio.run(scheduling.measure(asked.due, asked.held))))
     with running(SIMULATOR_SENT_CALLBACKS="0") as stack:
         print(ending.lines(asyncio.run(_ending(stack, asked.due, asked.sends_per_s))))

@@ -87,6 +87,10 @@ async def test_the_answers_of_the_main_job_are_as_the_document_says(story: Story
     await told.ask(mia, "POST", "/opt-outs/import", data=number.encode(), headers={"Content-Type": "text/csv"})
     await story.replies(people[0], campaign.sender, "Thanks.")
     assert (await told.ask(mia, "GET", "/replies"))["replies"]
+    await story.replies(people[1], campaign.sender, "wrong number")
+    [held] = (await told.ask(mia, "GET", "/holds"))["holds"]
+    person, decision = {"person_id": held["person_id"]}, {"decision": "release", "reason": "it was the right one"}
+    await told.ask(mia, "POST", "/holds/{person_id}", person, json=decision)
     assert set(told.answers) == {200, 201}
 
 

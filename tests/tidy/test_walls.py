@@ -12,7 +12,10 @@ from tests.tidy.tree import PACKAGES, SERVICES, modules, shown
 OF_PEOPLE = [
     *(module for package in SERVICES.values() for module in modules(package) if module.stem.startswith("api")),
     *(PACKAGES["send_intake"] / f"{name}.py" for name in ("store", "store_presses", "store_sealed", "store_sending")),
-    *(PACKAGES["dispatcher"] / f"{name}.py" for name in ("store_opt_outs", "store_persons")),
+    *(
+        PACKAGES["dispatcher"] / f"{name}.py"
+        for name in ("store_opt_outs", "store_persons", "store_holds", "store_rulings")
+    ),
     *(PACKAGES["projections"] / f"{name}.py" for name in ("store_reads", "store_figures", "store_report")),
 ]
 AT_ONCE = {"acquire", "execute", "executemany", "fetch", "fetchrow", "fetchval"}

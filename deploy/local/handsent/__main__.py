@@ -12,6 +12,7 @@ COMMANDS = {
     "token": "handsent.tokens:token",
     "sender": "handsent.senders:sender",
     "opt-outs": "handsent.opt_outs:opt_outs",
+    "holds": "handsent.holds:holds",
     "person": "handsent.person:person",
     "proof": "handsent.proof:proof",
     "events": "handsent.events:events",

@@ -46,10 +46,12 @@ def export(file: Path, account: str) -> None:
 @opt_outs.command()
 @click.argument("phone")
 @click.option("--reason", default="", help="Recorded.")
+@click.option("--legal", is_flag=True, help="By law or order: no START lifts it, only `remove` with a reason.")
 @account_option
-def add(phone: str, reason: str, account: str) -> None:
+def add(phone: str, reason: str, legal: bool, account: str) -> None:
     """Opt out the person with this PHONE; print their person id. In force when this returns."""
-    answer = caller_for(account).ask(SERVICE, "POST", PATH, {"phone": phone, "reason": reason})
+    said = {"phone": phone, "reason": reason, "source": "legal" if legal else "manual"}
+    answer = caller_for(account).ask(SERVICE, "POST", PATH, said)
     click.echo("opted out" if answer.status == 201 else "had opted out before", err=True)
     click.echo(json.load(answer)["person_id"])
 

@@ -154,10 +154,16 @@ class Api:
             return _problem("the body is not JSON")
         if flaw := _flaw_of_reply(reply):
             return _problem(flaw)
-        status, message_id = await self._gateway.inbound(
-            self._settings.inbound_url, reply.get("message_id"), reply["from"], reply["to"], reply["body"]
+        status, message_id, said = await self._gateway.inbound(
+            self._settings.inbound_url,
+            reply.get("message_id"),
+            reply["from"],
+            reply["to"],
+            reply["body"],
+            reply.get("opt_out_type"),
         )
-        return _json({"status": status, "message_id": message_id}, status)
+        answers = {"answers": said} if said else {}
+        return _json({"status": status, "message_id": message_id, **answers}, status)
 
     async def healthz(self, request: web.Request) -> web.Response:
         return _json({"status": "ok"})
@@ -172,13 +178,14 @@ def _header(request: web.Request, name: str) -> str | None:
 def _flaw_of_reply(reply: object) -> str | None:
     if not isinstance(reply, dict):
         return "the body must be a JSON object"
-    if unknown := sorted(set(reply) - {"from", "to", "body", "message_id"}):
-        return f"unknown key {unknown[0]}; known are from, to, body, message_id"
+    if unknown := sorted(set(reply) - {"from", "to", "body", "message_id", "opt_out_type"}):
+        return f"unknown key {unknown[0]}; known are from, to, body, message_id, opt_out_type"
     for key in ("from", "to", "body"):
         if not isinstance(reply.get(key), str) or (key != "body" and not reply[key]):
             return f"{key} must be a text"
-    if not isinstance(reply.get("message_id", ""), str):
-        return "message_id must be a text"
+    for key in ("message_id", "opt_out_type"):
+        if not isinstance(reply.get(key, ""), str):
+            return f"{key} must be a text"
     return None
 
 

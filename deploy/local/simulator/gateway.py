@@ -6,12 +6,13 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from .line import Line
 from .records import Promise
 from .signature import sign
 from .store import Store
-from .twilio import encode, inbound_form, status_form
+from .twilio import encode, inbound_form, said_in, status_form
 
 log = logging.getLogger("simulator")
 
@@ -57,17 +58,20 @@ class Gateway:
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    async def inbound(self, url: str, message_id: str | None, sender: str, to: str, body: str) -> tuple[int, str]:
-        """The webhook's status (502 when there was no answer) and the id of the message."""
+    async def inbound(
+        self, url: str, message_id: str | None, sender: str, to: str, body: str, opt_out_type: str | None = None
+    ) -> tuple[int, str, list[str]]:
+        """The webhook's status (502 when there was no answer), the message's id, and what is sent back for TwiML."""
         message_id = message_id or f"SM{secrets.token_hex(16)}"
         line = Line()
         try:
-            status = await self._post(line, url, inbound_form(self._account_sid, message_id, sender, to, body))
+            form = inbound_form(self._account_sid, message_id, sender, to, body, opt_out_type)
+            status = await self._post(line, url, form)
         except (OSError, ValueError):
             status = 502
         finally:
             line.close()
-        return status, message_id
+        return status, message_id, said_in(line.body) if status == HTTPStatus.OK else []
 
     async def _delivered(self, line: Line, owed: Owed) -> bool:
         promise, receipt = owed.promise, owed.promise.receipts[owed.next]

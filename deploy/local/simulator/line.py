@@ -12,6 +12,8 @@ from urllib.parse import SplitResult, urlsplit
 
 import httptools
 
+LONGEST_BODY = 1 << 16
+
 
 class Line:
     """Not to be shared: one POST at a time."""
@@ -20,6 +22,7 @@ class Line:
         self._connection: _Connection | None = None
         self._origin = ""
         self._reused = False
+        self.body = b""  # of the last answer
 
     async def post(self, url: str, headers: str, form: bytes, timeout_s: float) -> int:
         """The answer's status; `headers` are whole lines. Raises OSError (a timeout is one) when there was no
@@ -51,6 +54,7 @@ class Line:
         try:
             connection = await self._connected(parts)
             status, kept = await connection.exchange(request)
+            self.body = bytes(connection.body)
             return status
         finally:
             if not kept:
@@ -79,10 +83,12 @@ class _Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self._status: int | None = None
+        self.body = bytearray()
         self._answer: asyncio.Future[tuple[int, bool]] | None = None
 
     async def exchange(self, request: bytes) -> tuple[int, bool]:
         """The answer's status, and whether the connection can take another request."""
+        self.body.clear()
         self._status, self._answer = None, asyncio.get_running_loop().create_future()
         self.transport.write(request)
         return await self._answer
@@ -103,6 +109,10 @@ class _Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self._status = self._parser.get_status_code()
+
+    def on_body(self, body: bytes) -> None:
+        if len(self.body) < LONGEST_BODY:
+            self.body += body
 
     def on_message_complete(self) -> None:
         self._succeed(self._parser.get_status_code(), keep=self._parser.should_keep_alive())

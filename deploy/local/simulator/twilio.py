@@ -7,6 +7,7 @@ from datetime import datetime
 from email.utils import format_datetime
 from functools import lru_cache
 from urllib.parse import parse_qsl, quote_plus
+from xml.etree import ElementTree
 
 API_VERSION = "2010-04-01"
 LONGEST_BODY = 1600
@@ -182,8 +183,12 @@ def status_form(
     return form
 
 
-def inbound_form(account_sid: str, message_id: str, sender: str, to: str, body: str) -> dict[str, str]:
-    return {
+def inbound_form(
+    account_sid: str, message_id: str, sender: str, to: str, body: str, opt_out_type: str | None = None
+) -> dict[str, str]:
+    """`opt_out_type` (STOP, START, HELP): the carrier has read the reply, and answered it."""
+    read = {"OptOutType": opt_out_type} if opt_out_type else {}
+    return read | {
         "AccountSid": account_sid,
         "ApiVersion": API_VERSION,
         "Body": body,
@@ -196,3 +201,12 @@ def inbound_form(account_sid: str, message_id: str, sender: str, to: str, body: 
         "SmsStatus": "received",
         "To": to,
     }
+
+
+def said_in(twiml: bytes) -> list[str]:
+    """The texts that an answer to an inbound webhook has sent back; none of what is not TwiML."""
+    try:
+        root = ElementTree.fromstring(twiml)
+    except ElementTree.ParseError:
+        return []
+    return [message.findtext("Body") or message.text or "" for message in root.iter("Message")]

@@ -16,6 +16,7 @@ from dispatcher.app import TOPICS, Dispatcher
 from dispatcher.app_intents import Intents
 from dispatcher.app_late import look_for_late
 from dispatcher.app_left import Left
+from dispatcher.app_notices import Notices
 from dispatcher.app_outcomes import Outcomes
 from dispatcher.app_owner import Owner
 from dispatcher.app_replay import OWN
@@ -45,6 +46,7 @@ async def main(stop: runner.Stop) -> None:
         dispatcher = Dispatcher(Sealer(vault, settings.person_id_secret), intents.queued)
         batches = BatchLoop(pool, dispatcher.handle, wake_relay, dispatcher.committed)
         persons = Persons(pool, vault, wake_relay)
+        notices = Notices(pool, vault, settings.answers, gateway.post)
         probes = health.Health(pool, inputs, settings.kafka_bootstrap, also=lambda: api.depths(pool))
         await runner.together(
             stop,
@@ -61,6 +63,7 @@ async def main(stop: runner.Stop) -> None:
             left.sweep(),
             look_for_late(pool, wake_relay),
             persons.keep_finishing(),
+            notices.run(),
         )
     await vault.close()
 

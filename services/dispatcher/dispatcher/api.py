@@ -20,11 +20,13 @@ from starlette.types import ASGIApp
 
 from dispatcher import api_answers as answers
 from dispatcher import store_replies
+from dispatcher.api_holds import Holds
 from dispatcher.api_opt_outs import OptOuts
 from dispatcher.api_persons import Persons
 from dispatcher.api_webhooks import Webhooks
 from dispatcher.app_outcomes import Outcomes
 from dispatcher.attempt import Attempt, State
+from dispatcher.keywords import Verdict
 from dispatcher.outcome import Accepted, NotAccepted, Outcome, Rejected
 from dispatcher.settings import Settings
 from dispatcher.store import q
@@ -126,10 +128,14 @@ class Operations:
         return attempts[proof.key]
 
     async def replies(
-        self, request: Request, after: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None, limit: Limit = 100
+        self,
+        request: Request,
+        after: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
+        limit: Limit = 100,
+        verdict: Verdict | None = None,
     ) -> Any:
         """What people answered, the newest first; `after` is the `next` of the page before."""
-        rows = await store_replies.page(self._pool, self._vault, user_of(request).account_id, after, limit)
+        rows = await store_replies.page(self._pool, self._vault, user_of(request).account_id, after, limit, verdict)
         more = {"next": str(rows[-1]["seq"])} if len(rows) == limit else {}
         replies = [{name: value for name, value in row.items() if name != "seq"} for row in rows]
         return json_response({"replies": replies, **more})
@@ -176,5 +182,6 @@ def build_api(
     api.include_router(webhooks.router())
     api.include_router(OptOuts(pool, vault, settings.person_id_secret, settings.default_region, relay).router())
     api.include_router(persons.router())
+    api.include_router(Holds(pool, vault, relay, queued).router())
     api.include_router(Operations(pool, vault, relay, queued).router())
     return api

@@ -10,11 +10,12 @@ class OptOut(BaseModel):
     """A person who is not texted."""
 
     person_id: str
-    phone: str
+    phone: str | None
     source: str
-    reason: str
+    reason: str | None
     opted_out_at: datetime
     opted_out_by: str
+    reply: str | None = None
 
 
 class OptOutPage(BaseModel):
@@ -78,6 +79,30 @@ class Reply(BaseModel):
 class ReplyPage(BaseModel):
     replies: list[Reply]
     next: str | None = None
+
+
+class Hold(BaseModel):
+    """A person whose messages wait until a human has read what they answered."""
+
+    person_id: str
+    phone: str | None
+    sender: str
+    held_at: datetime
+    reply: str
+    body: str | None
+    received_at: datetime
+    waiting: int
+
+
+class HoldPage(BaseModel):
+    holds: list[Hold]
+    next: str | None = None
+
+
+class Decided(BaseModel):
+    person_id: str
+    reply: str
+    decision: Literal["released", "opted_out"]
 
 
 class Held(BaseModel):

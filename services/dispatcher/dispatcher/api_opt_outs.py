@@ -2,9 +2,10 @@
 
 import asyncio
 import codecs
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
@@ -18,15 +19,15 @@ from kernel.web import Guarded, GuardedDirect, Problem, is_uuid, json_response, 
 from pydantic import BaseModel, Field
 
 from dispatcher import api_answers as answers
-from dispatcher import csv_list, phone, store_opt_outs
+from dispatcher import chunk, csv_list, phone, store_opt_outs
 from dispatcher.csv_list import Listed, NoPhoneColumn, Reader, Reject
-from dispatcher.store_opt_outs import Word
+from dispatcher.store_opt_outs import Recorded, Word
 from schemas.identity import person_id
 from schemas.reasons import OptOutSource
 
 MOST_LISTED = 500
 EXPORT_PAGE = 5000
-IMPORT_CHUNK = 1000  # dispatch stands still while one is committed: 20 ms
+LINES_AT_ONCE = 50  # as many are read, or sealed, before others have their turn: dispatch runs in this loop, too
 REJECTS_SHOWN = 100
 LONGEST_LINE = 64 * 1024
 
@@ -35,10 +36,11 @@ CHANGERS, READERS = (Role.MANAGER,), (Role.MANAGER, Role.AUDITOR)
 
 
 class NewOptOut(BaseModel):
-    """Someone who is not to be texted."""
+    """Someone who is not to be texted; a `legal` block is lifted by no START, only by a manager with a reason."""
 
     phone: str = Field(max_length=64)
     reason: str = Field("", max_length=1000)
+    source: Literal["manual", "legal"] = "manual"
 
 
 class OptOuts:
@@ -55,7 +57,7 @@ class OptOuts:
         add("", self.add, methods=["POST"], status_code=201, route_class_override=Guarded, openapi_extra=change,
             response_model=answers.OptOut, responses={200: {"model": answers.OptOut}})  # fmt: skip
         add("/export.csv", self.export, methods=["GET"], route_class_override=Guarded, openapi_extra=read,
-            response_class=Response, responses=text("text/csv", "phone, source, reason, opted_out_at"))  # fmt: skip
+            response_class=Response, responses=text("text/csv", ", ".join(csv_list.EXPORTED)))  # fmt: skip
         add("/import", self.import_, methods=["POST"], route_class_override=GuardedDirect,
             openapi_extra={**change, **takes_csv()}, response_model=answers.ImportedOptOuts)  # fmt: skip
         add("/{person_id}", self.lift, methods=["DELETE"], route_class_override=GuardedDirect,
@@ -78,9 +80,9 @@ class OptOuts:
     async def add(self, request: Request, opt_out: NewOptOut) -> Any:
         """Opts a person out. In force, committed, when this is answered."""
         user, number = user_of(request), self._number(opt_out.phone)
-        (word,) = await self._words(user, [(number, opt_out.reason)], OptOutSource.MANUAL)
+        (word,) = await self._words(user, [(number, opt_out.reason)], OptOutSource(opt_out.source))
         before = await self._find(user, word.person_id)
-        changed = await self._record([word])
+        changed = (await self._record([word])).changed
         after = await self._find(user, word.person_id)
         assert after is not None, "it was recorded, and nothing is ever removed"
         return json_response(after.shown, 201 if changed and not (before and before.in_force) else 200)
@@ -111,39 +113,42 @@ class OptOuts:
         after: str | None = None
         while rows := await store_opt_outs.page(self._pool, self._vault, account_id, after, EXPORT_PAGE):
             known = [row for row in rows if row["phone"] is not None]
-            yield "".join(csv_list.line(r["phone"], r["source"], r["reason"] or "", r["opted_out_at"]) for r in known)
+            yield "".join(
+                csv_list.line(
+                    r["phone"], r["source"], r["reason"] or "", r["opted_out_at"], r["opted_out_by"], r["reply"]
+                )
+                for r in known
+            )
             after = rows[-1]["person_id"]
 
     async def import_(self, request: Request) -> Response:
         """Opts out everybody on a list. Each chunk is in force as it is read, so a cut upload has done its part."""
-        user, reader = user_of(request), Reader(self._region)
-        added = listed = rejected = 0
-        rejects: list[Reject] = []
+        user, reader, tally = user_of(request), Reader(self._region), _Tally()
         try:
             async for lines in _lines_of(request):
-                rows = list(reader.rows(lines))
-                good = [row for row in rows if isinstance(row, Listed)]
-                bad = [row for row in rows if isinstance(row, Reject)]
-                added += await self._add_all(user, good)
-                listed, rejected = listed + len(good), rejected + len(bad)
-                rejects += bad[: REJECTS_SHOWN - len(rejects)]
+                tally.read(reader.rows(lines))
+                while len(tally.waiting) >= tally.size:
+                    await self._put_in_force(user, tally)
+                await asyncio.sleep(0)
         except NoPhoneColumn as error:
             raise Problem(422, "missing_column", str(error)) from None
-        shown = [{"line": reject.line, "reason": reject.reason} for reject in rejects]
-        return json_response({"added": added, "already": listed - added, "rejected": rejected, "rejects": shown})
+        while tally.waiting:
+            await self._put_in_force(user, tally)
+        return json_response(tally.shown())
 
-    async def _add_all(self, user: User, rows: list[Listed]) -> int:
-        words = await self._words(user, [(row.number, row.reason) for row in rows], OptOutSource.IMPORT)
-        return await self._record(words) if words else 0
+    async def _put_in_force(self, user: User, tally: "_Tally") -> None:
+        """The next chunk, sealed before the lock is taken."""
+        listed = [(row.number, row.reason) for row in tally.next_chunk()]
+        tally.note(await self._record(await self._words(user, listed, OptOutSource.IMPORT)))
 
     async def _find(self, user: User, person: str) -> store_opt_outs.Standing | None:
         return await store_opt_outs.find(self._pool, self._vault, user.account_id, person)
 
-    async def _record(self, words: list[Word]) -> int:
-        changed = await store_opt_outs.record(self._pool, words)
-        if changed:
+    async def _record(self, words: list[Word]) -> Recorded:
+        recorded = await store_opt_outs.record(self._pool, words)
+        if recorded.changed:
             self._relay.set()
-        return len(changed)
+        return recorded
 
     def _number(self, typed: str) -> str:
         try:
@@ -156,11 +161,47 @@ class OptOuts:
         people = {number: person_id(self._secret, user.account_id, number) for number, _ in listed}
         keys = await self._vault.keys_for(dict.fromkeys(people.values(), user.account_id))
         words = []
-        for number, reason in listed:
+        for at, (number, reason) in enumerate(listed):
+            if at and at % LINES_AT_ONCE == 0:
+                await asyncio.sleep(0)
             person, key = people[number], keys[people[number]]
             sealed, evidence = key.seal(NUMBER, number), key.seal(EVIDENCE, _stored(reason))
             words.append(_word(user, person, sealed, evidence, source, opted_out=True))
         return words
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What has been read of a list, and what of that is in force."""
+
+    size: int = chunk.FIRST
+    waiting: list[Listed] = field(default_factory=list)
+    added: int = 0
+    listed: int = 0
+    rejected: int = 0
+    rejects: list[Reject] = field(default_factory=list)
+
+    def read(self, rows: Iterable[Listed | Reject]) -> None:
+        for row in rows:
+            if isinstance(row, Listed):
+                self.waiting.append(row)
+                self.listed += 1
+            else:
+                self.rejects += [row] if self.rejected < REJECTS_SHOWN else []
+                self.rejected += 1
+
+    def next_chunk(self) -> list[Listed]:
+        taken, self.waiting = self.waiting[: self.size], self.waiting[self.size :]
+        return taken
+
+    def note(self, recorded: Recorded) -> None:
+        self.added += len(recorded.changed)
+        self.size = chunk.next_size(self.size, recorded.held_s)
+
+    def shown(self) -> dict[str, Any]:
+        rejects = [{"line": reject.line, "reason": reject.reason} for reject in self.rejects]
+        already = self.listed - self.added
+        return {"added": self.added, "already": already, "rejected": self.rejected, "rejects": rejects}
 
 
 def _word(user: User, person: str, number: str, evidence: str, source: OptOutSource, *, opted_out: bool) -> Word:
@@ -195,9 +236,9 @@ async def _lines_of(request: Request) -> AsyncIterator[list[str]]:
             if len(rest) > LONGEST_LINE:
                 raise Problem(413, "too_large", f"A line is longer than {LONGEST_LINE} characters.")
             lines += whole
-            while len(lines) >= IMPORT_CHUNK:
-                yield lines[:IMPORT_CHUNK]
-                lines = lines[IMPORT_CHUNK:]
+            for at in range(0, len(lines) - LINES_AT_ONCE + 1, LINES_AT_ONCE):
+                yield lines[at : at + LINES_AT_ONCE]
+            lines = lines[len(lines) // LINES_AT_ONCE * LINES_AT_ONCE :]
         yield [*lines, rest + decoder.decode(b"", final=True)]
     except UnicodeDecodeError:
         raise Problem(400, "bad_encoding", "The list is not UTF-8.") from None

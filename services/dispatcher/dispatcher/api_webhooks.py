@@ -5,6 +5,7 @@ import hmac
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl
+from xml.sax.saxutils import escape
 
 import structlog
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -17,10 +18,12 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 from twilio.request_validator import RequestValidator
 
-from dispatcher import callback, keywords, receipt, store_replies
+from dispatcher import callback, keywords, receipt, store_notices, store_replies
 from dispatcher.app_batcher import Batcher
 from dispatcher.app_outcomes import Callback, Outcomes
 from dispatcher.attempt import PROVIDER
+from dispatcher.keywords import Verdict
+from dispatcher.notice import Way
 from dispatcher.outcome import LONGEST_ID
 from dispatcher.settings import Settings
 from dispatcher.store_attempts import Proof
@@ -33,7 +36,8 @@ LARGEST_FORM = 64 * 1024
 MOST_FIELDS = 200
 SENDER_PATIENCE_S, SENDER_POLL_S = 2.0, 0.1
 INBOUND_LINGER_S, INBOUND_PATIENCE_S = 0.005, 8.0
-NOTHING_TO_SAY = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
+ANSWERED = frozenset({Verdict.STOP, Verdict.START, Verdict.HELP})
+XML = '<?xml version="1.0" encoding="UTF-8"?>'
 
 
 class Webhooks:
@@ -43,6 +47,7 @@ class Webhooks:
         self._pool, self._outcomes, self._relay = pool, outcomes, relay
         self._public_url = settings.public_url
         self._sealer = store_replies.Sealer(vault, settings.person_id_secret)
+        self._answers = settings.answers
         self._callback_key = settings.callback_key.encode()
         self._signatures = RequestValidator(settings.twilio_auth_token)
         self._replies = Batcher[Reply]("replies", self._receive, INBOUND_LINGER_S, INBOUND_PATIENCE_S)
@@ -54,7 +59,7 @@ class Webhooks:
         router.add_api_route(STATUS, self.status, methods=["POST"], status_code=204, response_model=None,
                              openapi_extra=signed, responses=refuses(403))  # fmt: skip
         router.add_api_route(INBOUND, self.inbound, methods=["POST"], response_class=Response, openapi_extra=signed,
-                             responses={**refuses(403), **text("text/xml", "Nothing to say (TwiML)")})  # fmt: skip
+                             responses={**refuses(403), **text("text/xml", "The answer, if any (TwiML)")})  # fmt: skip
         return router
 
     def ahead_of(self, api: FastAPI) -> ASGIApp:
@@ -78,19 +83,25 @@ class Webhooks:
             proven = receipt.read(form)
         except receipt.Unreadable as error:
             raise Problem(400, "bad_callback", str(error)) from None
-        query = dict(parse_qsl(request.scope["query_string"].decode("latin-1"), max_num_fields=MOST_FIELDS))
-        key, now = callback.read(query, self._callback_key), datetime.now(UTC)
+        key, now = callback.read(_query(request), self._callback_key), datetime.now(UTC)
         proof = Proof(*key, proven, now) if key is not None and proven is not None else None
         await self._outcomes.receive(Callback(now, key, body, proof))
         return Response(status_code=204)
 
     async def inbound(self, request: Request) -> Response:
-        """What a person answered: stored, and a STOP in force, before it is answered."""
+        """What a person answered: stored, and a STOP in force, before it is answered; confirmed in the answer."""
         form, _ = await self._signed(request)
         reply = _reply(form, datetime.now(UTC))
         await self._until_known(reply.sender)
         await self._replies.put(reply)
-        return Response(NOTHING_TO_SAY, media_type="text/xml")
+        return Response(_twiml(await self._answer(reply)), media_type="text/xml")
+
+    async def _answer(self, reply: Reply) -> str:
+        """What the reply was answered with when it came first: a repeated webhook says neither more nor less."""
+        if reply.way != Way.WEBHOOK or reply.verdict not in ANSWERED:
+            return ""
+        kind = await store_notices.answer_of(self._pool, reply.carrier_message_id, reply.received_at)
+        return self._answers.of(kind) if kind else ""
 
     async def _signed(self, request: Request) -> tuple[dict[str, str], bytes]:
         """The form, and as it came, if the carrier signed it for the URL it was given. Raises Problem 403, 413, 400."""
@@ -144,5 +155,17 @@ def _reply(form: dict[str, str], now: datetime) -> Reply:
     sid, number, sender = (form.get(field, "").strip() for field in ("MessageSid", "From", "To"))
     if not all(0 < len(value) <= LONGEST_ID and value.isprintable() for value in (sid, number, sender)):
         raise Problem(400, "bad_message", "MessageSid, From or To is missing or absurd.")
-    body = form.get("Body", "").replace("\0", "")  # Postgres keeps no NUL
-    return Reply(sid, number, sender, body, keywords.verdict(body, form.get("OptOutType", "")), now)
+    body, carrier_says = form.get("Body", "").replace("\0", ""), form.get("OptOutType", "")  # Postgres keeps no NUL
+    way = Way.NONE if carrier_says else Way.WEBHOOK  # who reads STOP for us answers it, too
+    return Reply(sid, number, sender, body, keywords.verdict(body, carrier_says), now, way)
+
+
+def _query(request: Request) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(request.scope["query_string"].decode("latin-1"), max_num_fields=MOST_FIELDS))
+    except ValueError:
+        return {}  # of none of ours
+
+
+def _twiml(words: str) -> str:
+    return f"{XML}<Response><Message>{escape(words)}</Message></Response>" if words else f"{XML}<Response/>"

@@ -13,7 +13,7 @@ from kernel.vault import Vault
 
 from dispatcher.app_batcher import Batcher
 from dispatcher.store import q
-from dispatcher.store_attempts import Key, Proof, settle
+from dispatcher.store_attempts import Key, Proof, is_opt_out, settle
 from dispatcher.store_callbacks import seal_forms
 
 log = structlog.get_logger()
@@ -63,7 +63,9 @@ class Outcomes:
     async def _store(self, callbacks: Sequence[Callback]) -> None:
         forms = await seal_forms(self._vault, [callback.form for callback in callbacks])
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.fetch(q.lock_for_callbacks)
+            # An opt-out among them needs the lock alone; who shares it already would wait for whoever does the same.
+            opts_out = any(callback.proof and is_opt_out(callback.proof) for callback in callbacks)
+            await connection.fetch(q.lock_for_opt_outs if opts_out else q.lock_for_callbacks)
             fates = await _interpreted(connection, callbacks)
             await connection.execute(
                 q.insert_callbacks,

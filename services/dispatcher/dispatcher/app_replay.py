@@ -21,7 +21,8 @@ q = load_queries("dispatcher", "replay.sql")
 
 OWN = ("dispatches", "receipts", "opt-outs")
 OPERATIONAL = {
-    "queue", "lanes", "in_flight", "callbacks", "replies", "resolutions", "holds", "sweep", "late",
+    "queue", "lanes", "in_flight", "callbacks", "replies", "resolutions", "holds", "hold_decisions", "notices",
+    "sweep", "late",
     "erased.reason", "erased.finished_at",
 }  # fmt: skip
 FACTS_AT_ONCE = 5000
@@ -47,7 +48,7 @@ def _receipt(event: AttemptEvent) -> Row:
 
 
 def _word(w: e.PersonOptedOut | e.PersonOptedIn) -> Row:
-    said = isinstance(w, e.PersonOptedOut), w.source, w.evidence, w.occurred_at, w.actor, w.event_id
+    said = isinstance(w, e.PersonOptedOut), w.source, w.evidence, w.occurred_at, w.actor, w.event_id, w.reply
     return "words", (w.person_id, w.account_id, w.number, *said)
 
 

@@ -52,11 +52,13 @@ def opts_out(current: OptOutSource | None, source: OptOutSource) -> bool:
     """Whether an opt-out changes anything: a first one does, and a manager's word over what a person could take back.
 
     An import changes nothing for who is out already: a list that was exported and imported again must not turn every
-    STOP into a block that START cannot lift.
+    STOP into a block that START cannot lift. A legal block is above all: whatever was said before, it is one now.
     """
+    if source == OptOutSource.LEGAL:
+        return current != OptOutSource.LEGAL
     return current is None or (source == OptOutSource.MANUAL and reply_lifts(current))
 
 
 def reply_lifts(current: OptOutSource) -> bool:
-    """START takes back what the person said, to us or to the carrier; never what a manager or a list said."""
+    """START takes back what the person said, to us or to the carrier; never what a manager, a list or the law said."""
     return current in (OptOutSource.REPLY, OptOutSource.CARRIER)

@@ -11,7 +11,7 @@ from dispatcher.phone import BadPhone, read
 PHONE_HEADERS = {"phone", "mobile", "cell", "number", "phonenumber", "mobilenumber", "cellnumber", "mobilephone"}
 PHONE_HEADERS |= {"cellphone", "telephone", "tel", "msisdn"}
 REASON_HEADERS = frozenset(["reason", "note", "comment"])
-EXPORTED = ("phone", "source", "reason", "opted_out_at")
+EXPORTED = ("phone", "source", "reason", "opted_out_at", "opted_out_by", "reply")
 DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -88,10 +88,16 @@ def header() -> str:
     return _line(EXPORTED)
 
 
-def line(phone: str, source: str, reason: str, opted_out_at: datetime) -> str:
+def line(
+    phone: str, source: str, reason: str, opted_out_at: datetime, opted_out_by: str = "", reply: str | None = None
+) -> str:
     """One line of an export. What a spreadsheet would take for a formula gets an apostrophe; the phone is E.164."""
-    safe = f"'{reason}" if reason.startswith(DANGEROUS) else reason
-    return _line((phone, source, safe, opted_out_at.isoformat().replace("+00:00", "Z")))
+    at = opted_out_at.isoformat().replace("+00:00", "Z")
+    return _line((phone, source, _safe(reason), at, _safe(opted_out_by), _safe(reply or "")))
+
+
+def _safe(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(DANGEROUS) else cell
 
 
 def _line(cells: Sequence[str]) -> str:

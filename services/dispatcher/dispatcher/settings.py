@@ -1,11 +1,18 @@
 """The dispatcher's settings, each an environment variable of the same name in capitals."""
 
 from datetime import timedelta
+from typing import Any
 
 from kernel.settings import VaultSettings
 from pydantic import Field, model_validator
 
+from dispatcher.notice import Kind, Texts
+
 HTTP_URL = r"^https?://[^/]+.*[^/]$"
+
+
+def _answer(words: str) -> Any:
+    return Field(words, max_length=480, pattern=r"^[^\x00-\x1f]*$")
 
 
 class Settings(VaultSettings):
@@ -28,6 +35,20 @@ class Settings(VaultSettings):
     def useful_for(self) -> timedelta | None:
         """How long after it was due a message is worth sending; None: for ever."""
         return timedelta(seconds=self.useful_for_s) if self.useful_for_s else None
+    # Each fits into one segment; empty says nothing.
+    stop_confirmation: str = _answer("You will get no more texts from us. Reply START if you want them again.")
+    start_confirmation: str = _answer("You will get texts from us again. Reply STOP at any time to end them.")
+    help_answer: str = _answer("People write these texts by hand. Reply STOP to get no more of them.")
+
+    @property
+    def answers(self) -> Texts:
+        """What replies are answered with."""
+        words = {
+            Kind.STOPPED: self.stop_confirmation,
+            Kind.STARTED: self.start_confirmation,
+            Kind.HELP: self.help_answer,
+        }
+        return Texts(words)
 
     @model_validator(mode="before")
     @classmethod

@@ -15,6 +15,8 @@ SCHEMA = "dispatcher"
 # read them whole, and keep that plan while they grow: 7 µs an intent become seconds.
 INDEXES_ONLY = {f"enable_{way}": "off" for way in ("seqscan", "bitmapscan", "hashjoin", "mergejoin")}
 
+FIRST_ID = "00000000-0000-0000-0000-000000000000"
+
 q = load_queries("dispatcher")
 
 

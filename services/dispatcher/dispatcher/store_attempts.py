@@ -10,13 +10,12 @@ from kernel.outbox import Outbox
 
 from dispatcher.attempt import SERVICE, Attempt, Evidence, NoReceipt, State
 from dispatcher.outcome import Accepted, Rejected
-from dispatcher.reasons import OPTED_OUT_AT_THE_CARRIER
 from dispatcher.receipt import Delivered, NotDelivered
 from dispatcher.store import q
 from dispatcher.store_opt_outs import Word, change_opt_outs
-from schemas.events import MessageRejected
+from schemas.events import MessageNotDelivered, MessageRejected
 from schemas.identity import event_id
-from schemas.reasons import OptOutSource
+from schemas.reasons import FailureReason, OptOutSource
 
 SWEEP_ATTEMPTS = 1000
 MICROSECOND = timedelta(microseconds=1)
@@ -45,7 +44,7 @@ async def settle(connection: Connection, proofs: Sequence[Proof], outbox: Outbox
 
     Weaker or repeated evidence changes nothing. A key that is missing in the answer is of no attempt of ours.
     """
-    if any(_is_opt_out(proof) for proof in proofs):
+    if any(is_opt_out(proof) for proof in proofs):
         await connection.fetch(q.lock_for_opt_outs)  # before any row, as everybody takes them
     attempts = await _locked(connection, {proof.recipient_id for proof in proofs})
     refused, opt_outs = [], []
@@ -57,7 +56,7 @@ async def settle(connection: Connection, proofs: Sequence[Proof], outbox: Outbox
         outbox.extend(events)
         if events and attempt.state == State.REFUSED:
             refused.append(proof)
-        if events and _is_opt_out(proof):
+        if events and is_opt_out(proof):
             opt_outs.append(attempt)
     await _write(connection, [attempt for attempt in attempts.values() if attempt.changed])
     if refused:
@@ -109,8 +108,9 @@ async def _requeue(connection: Connection, refused: list[Proof]) -> None:
     )
 
 
-def _is_opt_out(proof: Proof) -> bool:
-    return isinstance(proof.evidence, Rejected) and proof.evidence.carrier_code == OPTED_OUT_AT_THE_CARRIER
+def is_opt_out(proof: Proof) -> bool:
+    """Whether the carrier says that the person opted out there: in its answer, or in a receipt."""
+    return isinstance(proof.evidence, Rejected | NotDelivered) and proof.evidence.reason == FailureReason.OPTED_OUT
 
 
 async def _opt_out_at_the_carrier(
@@ -118,7 +118,7 @@ async def _opt_out_at_the_carrier(
 ) -> None:
     rows = await connection.fetch(q.numbers_of, [attempt.recipient_id for attempt in attempts])
     numbers = {row[0]: row[1] for row in rows}
-    at = {proof.key: proof.at for proof in proofs}
+    said = {proof.key: proof for proof in proofs if is_opt_out(proof)}
     words = [
         Word(
             opted_out=True,
@@ -126,14 +126,18 @@ async def _opt_out_at_the_carrier(
             person_id=a.person_id,
             number=numbers[a.recipient_id],
             source=OptOutSource.CARRIER,
-            evidence=OPTED_OUT_AT_THE_CARRIER,
+            evidence=a.carrier_code or FailureReason.OPTED_OUT,
             actor=SERVICE,
-            caused_by=event_id(a.recipient_id, MessageRejected.__name__, a.attempt),
-            at=at[a.recipient_id, a.attempt],
+            caused_by=event_id(a.recipient_id, _fact_of(said[a.recipient_id, a.attempt]), a.attempt),
+            at=said[a.recipient_id, a.attempt].at,
         )
         for a in attempts
     ]
     await change_opt_outs(connection, words, outbox)
+
+
+def _fact_of(proof: Proof) -> str:
+    return (MessageRejected if isinstance(proof.evidence, Rejected) else MessageNotDelivered).__name__
 
 
 async def sweep(pool: Pool, now: datetime, patience: timedelta) -> bool:

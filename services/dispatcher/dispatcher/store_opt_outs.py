@@ -1,5 +1,6 @@
 """Postgres: who has opted out. Changes take a lock that intents share: each intent precedes a change or sees it."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,13 +11,12 @@ from kernel.outbox import Outbox
 from kernel.seal import EVIDENCE, NUMBER, Key, unseal
 from kernel.vault import Vault
 
-from dispatcher import clearance
-from dispatcher.store import q
+from dispatcher import clearance, store_holds
+from dispatcher.store import FIRST_ID, q
+from dispatcher.store_holds import Decision
 from schemas import events as e
 from schemas.identity import event_id
 from schemas.reasons import OptOutSource
-
-FIRST_ID = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class Word:
     actor: str
     caused_by: str | None
     at: datetime
+    reply: str | None = None  # the carrier's id of the reply that said so
 
 
 @dataclass(slots=True)
@@ -41,19 +42,33 @@ class _Standing:
     changes: int = 0
 
 
-async def record(pool: Pool, words: Sequence[Word]) -> set[str]:
-    """Puts the words in force, committed on return; answers the persons for whom that changed something."""
+class Recorded(NamedTuple):
+    """For whom something changed, and how long intents could not be taken meanwhile."""
+
+    changed: set[str]
+    held_s: float
+
+
+async def record(pool: Pool, words: Sequence[Word]) -> Recorded:
+    """Puts the words in force, committed on return."""
     outbox = Outbox()
-    async with acting_for(pool, *{word.account_id for word in words}) as connection, connection.transaction():
-        await connection.fetch(q.lock_for_opt_outs)
-        changed = await change_opt_outs(connection, words, outbox)
-        await outbox.write(connection)
-    return changed
+    async with acting_for(pool, *{word.account_id for word in words}) as connection:
+        async with connection.transaction():
+            await connection.fetch(q.lock_for_opt_outs)
+            since = time.monotonic()
+            changed = await change_opt_outs(connection, words, outbox)
+            await outbox.write(connection)
+        held_s = time.monotonic() - since
+    return Recorded({word.person_id for word in changed}, held_s)
 
 
-async def change_opt_outs(connection: Connection, words: Sequence[Word], outbox: Outbox) -> set[str]:
-    """Applies the words in order. The caller's transaction holds `lock_for_opt_outs` and was given it first."""
+async def change_opt_outs(connection: Connection, words: Sequence[Word], outbox: Outbox) -> list[Word]:
+    """Applies the words in order; answers those that changed something.
+
+    The caller's transaction holds `lock_for_opt_outs` and was given it first.
+    """
     standing = await _standing(connection, {word.person_id for word in words})
+    changed: list[Word] = []
     written: dict[str, tuple[Word, _Standing, str]] = {}
     for word in words:
         now = standing.setdefault(word.person_id, _Standing())
@@ -62,10 +77,21 @@ async def change_opt_outs(connection: Connection, words: Sequence[Word], outbox:
         now.in_force, now.source, now.changes = word.opted_out, word.source, now.changes + 1
         event = _event(word, now.changes)
         outbox.add(event)
+        changed.append(word)
         written[word.person_id] = (word, now, event.event_id)
     if written:
         await _write(connection, [written[person_id] for person_id in sorted(written)])
-    return set(written)
+    return changed
+
+
+async def _note_ended(connection: Connection, holds: Sequence[Any], words: Mapping[str, Word]) -> None:
+    """Holds that ended with an opt-out. Words that come together come from one mouth."""
+    decisions = {
+        person_id: Decision.STOPPED if clearance.reply_lifts(word.source) else Decision.OPTED_OUT
+        for person_id, word in words.items()
+    }
+    word = words[holds[0]["person_id"]]
+    await store_holds.decided(connection, holds, decisions, "", word.actor, word.at)
 
 
 async def _standing(connection: Connection, person_ids: set[str]) -> dict[str, _Standing]:
@@ -91,11 +117,12 @@ def _event(word: Word, ordinal: int) -> e.PersonOptedOut | e.PersonOptedIn:
         number=word.number,
         source=word.source,
         evidence=word.evidence,
+        reply=word.reply,
     )
 
 
 async def _write(connection: Connection, rows: list[tuple[Word, _Standing, str]]) -> None:
-    await connection.execute(
+    ended = await connection.fetch(
         q.write_opt_outs,
         [word.person_id for word, _, _ in rows],
         [word.account_id for word, _, _ in rows],
@@ -107,7 +134,10 @@ async def _write(connection: Connection, rows: list[tuple[Word, _Standing, str]]
         [word.actor for word, _, _ in rows],
         [now.changes for _, now, _ in rows],
         [event for _, _, event in rows],
+        [word.reply for word, _, _ in rows],
     )
+    if ended:
+        await _note_ended(connection, ended, {word.person_id: word for word, _, _ in rows})
 
 
 async def page(pool: Pool, vault: Vault, account_id: str, after: str | None, limit: int) -> list[dict[str, Any]]:
@@ -144,4 +174,5 @@ def _shown(row: Any, keys: Mapping[str, Key]) -> dict[str, Any]:
         "reason": unseal(key, EVIDENCE, row["evidence"]),
         "opted_out_at": row["changed_at"],
         "opted_out_by": row["changed_by"],
+        "reply": row["reply"],
     }

@@ -14,9 +14,10 @@ from kernel.outbox import Outbox
 from kernel.seal import NUMBER, text_of, unseal
 from kernel.vault import Vault
 
-from dispatcher import store_opt_outs, store_replies
+from dispatcher import store_holds, store_notices, store_opt_outs, store_replies
 from dispatcher.store import q
 from dispatcher.store_callbacks import SERVICE_SUBJECT, open_form, service_key
+from dispatcher.store_holds import Decision
 from schemas.events import PersonErased
 from schemas.identity import event_id
 
@@ -53,6 +54,7 @@ async def erase(pool: Pool, vault: Vault, erasure: Erasure) -> bool:
         )  # fmt: skip
         if status == "INSERT 0 1":
             outbox.add(event)
+        await store_holds.settle(connection, {erasure.person_id: Decision.ERASED}, erasure.at, erasure.erased_by)
         await outbox.write(connection)
     return True
 
@@ -102,6 +104,8 @@ async def held(pool: Pool, vault: Vault, account_id: str, person_id: str) -> dic
         messages = await connection.fetch(q.messages_of_person, person_id, account_id)
         replies = await connection.fetch(q.replies_of_person, person_id, account_id)
         callbacks = await connection.fetch(q.callbacks_of_person, person_id, account_id)
+        holds = await store_holds.of_person(connection, key, account_id, person_id)
+        notices = await store_notices.of_person(connection, account_id, person_id)
     erasures = await erasures_of(pool, account_id, person_id)
     service = (await service_key(vault))[SERVICE_SUBJECT]
     return {
@@ -116,6 +120,8 @@ async def held(pool: Pool, vault: Vault, account_id: str, person_id: str) -> dic
             }
             for row in messages
         ],
+        **holds,
+        "notices": notices,
         "replies": [store_replies.shown(row, key) for row in replies],
         "callbacks": [
             {"received_at": row["received_at"], "form": open_form(service, row["form"]), "fate": row["fate"]}

@@ -10,8 +10,11 @@ from kernel.outbox import Outbox
 from kernel.seal import EVIDENCE, NUMBER, REPLY, Key, unseal
 from kernel.vault import Vault
 
+from dispatcher import store_holds, store_notices
 from dispatcher.attempt import PROVIDER
+from dispatcher.heard import Heard
 from dispatcher.keywords import Verdict
+from dispatcher.notice import Way
 from dispatcher.store import q
 from dispatcher.store_callbacks import SERVICE_SUBJECT, service_key
 from dispatcher.store_opt_outs import Word, change_opt_outs
@@ -24,7 +27,7 @@ LAST_SEQ = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One inbound message: `number` wrote it, to our `sender`."""
+    """One inbound message: `number` wrote it, to our `sender`; `way` is how it may be answered."""
 
     carrier_message_id: str
     number: str
@@ -32,6 +35,7 @@ class Reply:
     body: str
     verdict: Verdict
     received_at: datetime
+    way: Way = Way.TEXT
 
 
 async def owner_of(pool: Pool, sender: str) -> str | None:
@@ -127,28 +131,35 @@ async def _insert(connection: Connection, unique: Mapping[str, Reply], sealed: M
 
 
 async def _obey(connection: Connection, replies: Iterable[Reply], sealed: Mapping[str, Sealed], outbox: Outbox) -> None:
-    words = [
-        word
-        for reply in replies
-        if reply.verdict in (Verdict.STOP, Verdict.START) and (word := _word(reply, sealed[reply.carrier_message_id]))
-    ]
-    if words:
-        await change_opt_outs(connection, words, outbox)
+    """What follows from new replies, in their order. Those of nobody we know yet are parked: they count later."""
+    known = [heard for reply in replies if (heard := _heard(reply, sealed[reply.carrier_message_id]))]
+    words = [_word(heard) for heard in known if heard.verdict in (Verdict.STOP, Verdict.START)]
+    changed = await change_opt_outs(connection, words, outbox) if words else []
+    await store_holds.follow(connection, known)
+    await store_notices.answer(connection, known, {word.reply for word in changed})
 
 
-def _word(reply: Reply, said: Sealed) -> Word | None:
+def _heard(reply: Reply, said: Sealed) -> Heard | None:
     if said.account_id is None or said.person_id is None:
-        return None  # parked: it counts once the account is known
+        return None
+    return Heard(
+        reply.carrier_message_id, said.account_id, said.person_id, said.number, reply.sender, reply.body, said.evidence,
+        reply.verdict, reply.way, reply.received_at,
+    )  # fmt: skip
+
+
+def _word(heard: Heard) -> Word:
     return Word(
-        opted_out=reply.verdict == Verdict.STOP,
-        account_id=said.account_id,
-        person_id=said.person_id,
-        number=said.number,
+        opted_out=heard.verdict == Verdict.STOP,
+        account_id=heard.account_id,
+        person_id=heard.person_id,
+        number=heard.number,
         source=OptOutSource.REPLY,
-        evidence=said.evidence,
+        evidence=heard.evidence,
         actor=PROVIDER,
         caused_by=None,
-        at=reply.received_at,
+        at=heard.at,
+        reply=heard.carrier_message_id,
     )
 
 
@@ -186,13 +197,15 @@ def _parked(row: Any, key: Key) -> Reply:
     number, body = unseal(key, NUMBER, row["number"]), unseal(key, REPLY, row["body"])
     assert number is not None and body is not None, "the service's key is never destroyed"
     verdict = Verdict(row["verdict"])
-    return Reply(row["carrier_message_id"], number, row["sender"], body, verdict, row["received_at"])
+    return Reply(row["carrier_message_id"], number, row["sender"], body, verdict, row["received_at"], Way.NONE)
 
 
-async def page(pool: Pool, vault: Vault, account_id: str, before: int | None, limit: int) -> list[dict[str, Any]]:
+async def page(
+    pool: Pool, vault: Vault, account_id: str, before: int | None, limit: int, verdict: Verdict | None = None
+) -> list[dict[str, Any]]:
     """The account's replies, the newest first, each with its `seq`; `phone` and `body` are None for who was erased."""
     async with acting_for(pool, account_id) as connection:
-        rows = await connection.fetch(q.list_replies, account_id, before or LAST_SEQ, limit)
+        rows = await connection.fetch(q.list_replies, account_id, before or LAST_SEQ, limit, verdict)
     keys = await vault.keys(row["person_id"] for row in rows)
     return [{"seq": row["seq"], **shown(row, keys.get(row["person_id"]))} for row in rows]
 

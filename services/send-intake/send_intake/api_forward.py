@@ -183,6 +183,8 @@ for path in (
     "persons/{rest:path}",
     "opt-outs",
     "opt-outs/{rest:path}",
+    "holds",
+    "holds/{rest:path}",
     "unresolved",
     "unresolved/{rest:path}",
     "replies",

@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
+from dispatcher import chunk
 from kernel.database import load_queries
 from kernel.tokens import Role
 
@@ -139,9 +140,26 @@ async def test_a_list_is_imported_in_chunks_and_exported_again(sending: World) -
     assert (await _import(sending, text.encode()))[1]["added"] == 0
     exported = await _export(sending)
     assert sorted(line.split(",")[0] for line in exported[1:]) == numbers
-    assert exported[0] == "phone,source,reason,opted_out_at"
+    assert exported[0] == "phone,source,reason,opted_out_at,opted_out_by,reply"
     assert all(",import,'=SUM(1)," in line for line in exported[1:])
     assert (await _import(sending, b"name,age\nAda,36\n"))[1]["code"] == "missing_column"
+
+
+async def test_intents_go_between_the_chunks_of_an_import(sending: World) -> None:
+    numbers = [sending.number() for _ in range(3000)]
+    importing = asyncio.create_task(_import(sending, "phone\n" + "\n".join(numbers)))
+    taken = 0
+    while not importing.done():
+        async with sending.database.transaction():
+            await sending.database.fetch(load_queries("dispatcher").lock_for_intents)
+        taken += 1
+        await asyncio.sleep(0.001)
+    assert (await importing)[1]["added"] == 3000
+    rows = await sending.database.fetch(
+        "SELECT count(*) AS size FROM opt_outs WHERE account_id = $1 GROUP BY xmin::text", sending.account_id
+    )
+    assert max(row["size"] for row in rows) <= chunk.LARGEST
+    assert taken > len(rows) / 2, "whoever wants the lock gets it between two chunks"
 
 
 async def _import(world: World, data: object) -> tuple[int, dict[str, Any]]:

@@ -92,7 +92,10 @@ async def test_an_opt_out_survives_and_whoever_comes_back_is_still_out(sending: 
     assert (shown["phone"], shown["reason"], shown["source"]) == (None, None, "reply")
     export = f"{sending.stack.url}/api/v1/opt-outs/export.csv"
     async with sending.http.get(export, headers=sending.headers(Role.MANAGER)) as answer:
-        assert (answer.status, (await answer.text()).splitlines()) == (200, ["phone,source,reason,opted_out_at"])
+        assert (answer.status, (await answer.text()).splitlines()) == (
+            200,
+            ["phone,source,reason,opted_out_at,opted_out_by,reply"],
+        )
     await sending.publish(sending.released(number))  # an import of the same number: a new key
     assert await sending.told(number, until="MessageSuppressed") == [["MessageSuppressed"]]
     [suppressed] = await sending.log("dispatches")

@@ -1,5 +1,6 @@
 """Webhooks that are forged, torn, huge or wrongly encoded are refused or harmless, and never break anything."""
 
+import asyncio
 from urllib.parse import urlencode
 
 import pytest
@@ -86,6 +87,24 @@ async def test_a_genuine_receipt_counts_once_however_often_it_comes(sending: Wor
     assert story == ["SendAttempted", "MessageAccepted", "MessageNotDelivered", "MessageDelivered"]
     [lost] = [e for e in await sending.log("receipts") if type(e).__name__ == "MessageNotDelivered"]
     assert (lost.reason, lost.carrier_code) == ("landline", "30006")
+
+
+async def test_receipts_that_say_opted_out_opt_out_and_start_takes_it_back(sending: World) -> None:
+    await sending.faults(receipts={"silent": 1})
+    numbers = [sending.number() for _ in range(20)]
+    await sending.publish(*map(sending.released, numbers))
+    await sending.told(*numbers, until="MessageAccepted")
+    refused = {"MessageSid": "SM1", "MessageStatus": "failed", "ErrorCode": "21610"}
+    paths = [callback.url("", ENVIRONMENT["CALLBACK_KEY"].encode(), sending.rid(number), 1) for number in numbers]
+    assert set(await asyncio.gather(*(post(sending, path, refused) for path in paths * 2))) == {204}
+    [opted_out] = (await sending.opt_outs(numbers[0]))[1]["opt_outs"]
+    assert (opted_out["source"], opted_out["reason"], opted_out["opted_out_by"]) == ("carrier", "21610", "dispatcher")
+    assert len((await sending.call("GET", "/opt-outs"))[1]["opt_outs"]) == len(numbers)
+    await sending.told(*numbers, until="MessageNotDelivered")
+    events = {e.event_id: type(e).__name__ for e in await sending.log("receipts")}
+    assert {events[word.caused_by] for word in await sending.log("opt-outs")} == {"MessageNotDelivered"}
+    assert await sending.replies(numbers[0], "START") == 200
+    assert (await sending.opt_outs(numbers[0]))[1] == {"opt_outs": []}
 
 
 async def test_an_inbound_message_is_answered_with_empty_twiml(sending: World) -> None:

@@ -207,6 +207,14 @@ class World:
         async with self.http.post(f"{self.stack.carrier_url}/simulator/inbound", json=reply) as answer:
             return answer.status
 
+    async def hears(self, number: str, body: str, **more: str) -> list[str]:
+        """The texts that a reply is answered with in the webhook's answer."""
+        reply = {"from": number, "to": self.sender, "body": body, **more}
+        async with self.http.post(f"{self.stack.carrier_url}/simulator/inbound", json=reply) as answer:
+            assert answer.status == 200
+            answers: list[str] = (await answer.json()).get("answers", [])
+            return answers
+
     def headers(self, role: Role | None) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.tokens[role]}"} if role else {}
 

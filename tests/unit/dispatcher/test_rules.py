@@ -4,14 +4,12 @@ import csv
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from io import StringIO
-from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from dispatcher import callback, clearance, csv_list, keywords, receipt, retry, turns, usefulness
+from dispatcher import callback, chunk, clearance, csv_list, receipt, retry, turns, usefulness
 from dispatcher.clearance import Clear, Hold, OptOut, Suppress
 from dispatcher.csv_list import Listed, NoPhoneColumn, Reader, Reject
-from dispatcher.keywords import Verdict
 from dispatcher.outcome import Accepted, NotAccepted, Outcome, Unknown
 from dispatcher.phone import BadPhone
 from dispatcher.phone import read as read_phone
@@ -98,30 +96,18 @@ def test_start_lifts_only_what_the_person_said() -> None:
         (OptOutSource.REPLY, OptOutSource.IMPORT, False),
         (OptOutSource.MANUAL, OptOutSource.REPLY, False),
         (OptOutSource.MANUAL, OptOutSource.MANUAL, False),
+        (None, OptOutSource.LEGAL, True),
+        (OptOutSource.REPLY, OptOutSource.LEGAL, True),
+        (OptOutSource.MANUAL, OptOutSource.LEGAL, True),
+        (OptOutSource.IMPORT, OptOutSource.LEGAL, True),
+        (OptOutSource.LEGAL, OptOutSource.LEGAL, False),
+        *((OptOutSource.LEGAL, source, False) for source in OptOutSource),
     ],
 )
 def test_a_repeated_opt_out_changes_nothing_unless_a_manager_makes_it_firm(
     current: OptOutSource | None, source: OptOutSource, changes: bool
 ) -> None:
     assert clearance.opts_out(current, source) == changes
-
-
-REPLIES = [line.split("\t") for line in (Path(__file__).parent / "replies.tsv").read_text().splitlines()]
-
-
-@pytest.mark.parametrize(("verdict", "body"), [*REPLIES, ["other", ""]])
-def test_a_reply_means(verdict: str, body: str) -> None:
-    assert keywords.verdict(body) == verdict
-
-
-def test_the_carriers_own_stop_counts() -> None:
-    assert keywords.verdict("leave me alone", carrier_says="STOP") == Verdict.STOP
-    assert keywords.verdict("leave me alone", carrier_says="START") == Verdict.OTHER
-
-
-@given(st.text(max_size=300))
-def test_no_reply_breaks_the_reading(body: str) -> None:
-    assert keywords.verdict(body) in Verdict
 
 
 @pytest.mark.parametrize(
@@ -220,6 +206,23 @@ def test_each_campaign_gets_its_share_of_turns_in_order(campaigns: list[str], se
         assert own == list(range(served, served + count))
 
 
+@given(st.lists(st.floats(0, 10), max_size=50))
+def test_chunks_of_an_import_stay_within_their_limits(held: list[float]) -> None:
+    size = chunk.FIRST
+    for held_s in held:
+        before, size = size, chunk.next_size(size, held_s)
+        assert chunk.SMALLEST <= size <= chunk.LARGEST
+        assert size > before or before == chunk.LARGEST or held_s > chunk.GOAL_S
+        assert size < before or before == chunk.SMALLEST or held_s <= chunk.GOAL_S
+
+
+def test_chunks_fit_what_a_row_costs() -> None:
+    row_s, size = 0.001, chunk.FIRST
+    for _ in range(20):
+        size = chunk.next_size(size, size * row_s)
+    assert size * row_s < 1.5 * chunk.GOAL_S
+
+
 def test_a_phone_is_read_as_people_type_it() -> None:
     assert read_phone("(202) 555-0123", "US") == read_phone("+1 202 555 0123", "DE") == "+12025550123"
     for typed in ("", "5550123", "no phone", "+12025550123 ext. 4", "1" * 30):
@@ -245,7 +248,7 @@ def test_a_list_without_a_header_has_phones_first() -> None:
 @given(st.text(alphabet=st.characters(exclude_characters="\0", exclude_categories=("Cs",))))
 def test_no_reason_is_a_formula_in_an_export(reason: str) -> None:
     line = csv_list.line("+12025550123", "manual", reason, NOON)
-    [[phone, source, cell, _]] = csv.reader(StringIO(line, newline=""))
+    [[phone, source, cell, *_]] = csv.reader(StringIO(line, newline=""))
     assert (phone, source) == ("+12025550123", "manual")
     assert not cell.startswith(("=", "+", "-", "@", "\t", "\r")) and cell.removeprefix("'") == reason.removeprefix("'")
 
@@ -257,5 +260,6 @@ def test_a_line_that_is_not_csv_is_rejected_and_does_not_stop_the_rest(line: str
 
 
 def test_an_export_is_safe_in_a_spreadsheet() -> None:
-    line = csv_list.line("+12025550123", "manual", '=HYPERLINK("x")', NOON + timedelta(microseconds=5))
-    assert line == '+12025550123,manual,"\'=HYPERLINK(""x"")",2026-03-01T12:00:00.000005Z\r\n'
+    at = NOON + timedelta(microseconds=5)
+    line = csv_list.line("+12025550123", "manual", '=HYPERLINK("x")', at, "ada", "=1")
+    assert line == '+12025550123,manual,"\'=HYPERLINK(""x"")",2026-03-01T12:00:00.000005Z,ada,\'=1\r\n'

@@ -104,12 +104,14 @@ def as_ours(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def test_the_bytes_of_an_event_stay_what_they_are() -> None:
-    assert encode(STOP).hex() == (
+    first = (
         "0000000011"
         "48" + EVENT_ID.encode().hex() + "48" + STOP.account_id.encode().hex() + "48" + STOP.person_id.encode().hex()
         + "80c080a7849fde06" + "14" + b"dispatcher".hex() + "00" + "18" + b"+12025550123".hex() + "02" + "0a"
         + b"Stop!".hex()
     )  # fmt: skip
+    assert decode(bytes.fromhex(first)) == STOP
+    assert encode(STOP).hex() == first.replace("0000000011", "000000002e", 1) + "00"  # the second version: `reply`
 
 
 def test_columns_keep_their_order() -> None:

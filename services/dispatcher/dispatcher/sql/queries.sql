@@ -181,33 +181,38 @@ UPDATE replies r SET account_id = n.account_id, person_id = n.person_id, number 
  WHERE r.carrier_message_id = n.carrier_message_id;
 
 -- name: list_replies
--- A page of an account's replies, the newest first.
+-- A page of an account's replies, the newest first; with $4, those alone that ask for this.
 SELECT seq, carrier_message_id, person_id::text, number, sender, body, verdict, received_at
-  FROM replies WHERE account_id = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3;
+  FROM replies WHERE account_id = $1 AND seq < $2 AND ($4::text IS NULL OR verdict = $4) ORDER BY seq DESC LIMIT $3;
 
 -- name: read_opt_outs
 -- How these people stand; opt-outs change only under `lock_for_opt_outs`, so no rows are locked.
 SELECT person_id::text, in_force, source, changes FROM opt_outs WHERE person_id = ANY($1::uuid[]);
 
 -- name: write_opt_outs
--- How these people stand from now on.
-INSERT INTO opt_outs (person_id, account_id, number, in_force, source, evidence, changed_at, changed_by, changes,
-                      event_id)
-SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::boolean[], $5::text[], $6::text[], $7::timestamptz[],
-                     $8::text[], $9::int[], $10::uuid[])
-ON CONFLICT (person_id) DO UPDATE
-   SET number = excluded.number, in_force = excluded.in_force, source = excluded.source, evidence = excluded.evidence,
-       changed_at = excluded.changed_at, changed_by = excluded.changed_by, changes = excluded.changes,
-       event_id = excluded.event_id;
+-- How these people stand from now on. Who is out waits for nobody's decision any more: answers the holds that end so.
+WITH written AS (
+    INSERT INTO opt_outs (person_id, account_id, number, in_force, source, evidence, changed_at, changed_by, changes,
+                          event_id, reply)
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::boolean[], $5::text[], $6::text[], $7::timestamptz[],
+                         $8::text[], $9::int[], $10::uuid[], $11::text[])
+    ON CONFLICT (person_id) DO UPDATE
+       SET number = excluded.number, in_force = excluded.in_force, source = excluded.source,
+           evidence = excluded.evidence, changed_at = excluded.changed_at, changed_by = excluded.changed_by,
+           changes = excluded.changes, event_id = excluded.event_id, reply = excluded.reply
+)
+DELETE FROM holds h USING unnest($1::uuid[], $4::boolean[]) AS n(person_id, in_force)
+ WHERE h.person_id = n.person_id AND n.in_force
+RETURNING h.person_id::text, h.account_id::text, h.held_at, h.reply;
 
 -- name: list_opt_outs
 -- A page of an account's opt-outs in force.
-SELECT person_id::text, number, source, evidence, changed_at, changed_by, in_force
+SELECT person_id::text, number, source, evidence, changed_at, changed_by, reply, in_force
   FROM opt_outs WHERE account_id = $1 AND in_force AND person_id > $2 ORDER BY person_id LIMIT $3;
 
 -- name: find_opt_out
 -- One person of an account, opted out or not.
-SELECT person_id::text, number, source, evidence, changed_at, changed_by, in_force
+SELECT person_id::text, number, source, evidence, changed_at, changed_by, reply, in_force
   FROM opt_outs WHERE account_id = $1 AND person_id = $2;
 
 -- name: insert_erasure

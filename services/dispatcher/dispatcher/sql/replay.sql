@@ -6,7 +6,7 @@ CREATE TEMPORARY TABLE facts (
 CREATE TEMPORARY TABLE suppressions (recipient_id uuid, at timestamptz, place bigint);
 CREATE TEMPORARY TABLE words (
     person_id uuid, account_id uuid, number text, in_force boolean, source text, evidence text, changed_at timestamptz,
-    changed_by text, event_id uuid, place bigint);
+    changed_by text, event_id uuid, reply text, place bigint);
 ALTER TABLE messages ADD COLUMN place bigint;
 ALTER TABLE erased   ADD COLUMN place bigint;
 ALTER TABLE senders  ADD COLUMN place bigint;
@@ -28,5 +28,5 @@ SELECT recipient_id::text, attempt, kind, at, carrier_message_id, carrier_code, 
 -- How people stand: as the last thing that was said left it, of so many.
 INSERT INTO opt_outs
 SELECT DISTINCT ON (person_id) person_id, account_id, number, in_force, source, evidence, changed_at, changed_by,
-       count(*) OVER (PARTITION BY person_id), event_id
+       count(*) OVER (PARTITION BY person_id), event_id, reply
   FROM (SELECT DISTINCT ON (event_id) * FROM words ORDER BY event_id, place) w ORDER BY person_id, place DESC;

@@ -1,0 +1,72 @@
+"""Answers that are texts of their own, ahead of all campaigns: one POST each, or none."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from kernel.database import Pool
+from kernel.errors import retriable
+from kernel.vault import Vault
+
+from dispatcher import notice, outcome, store_notices
+from dispatcher.gateway import Text
+from dispatcher.notice import State, Texts
+from dispatcher.outcome import Outcome, Seen
+from dispatcher.store_notices import Notice
+
+log = structlog.get_logger()
+
+POLL_S = 0.5
+AT_ONCE = 20
+SURELY_OVER = timedelta(minutes=2)  # the longest POST takes one: CARRIER_TIMEOUT_S is 60 at most
+
+
+class Notices:
+    """Serves the table `notices`, beside the queue of campaigns and independent of it."""
+
+    def __init__(
+        self, pool: Pool, vault: Vault, texts: Texts, post: Callable[[Text], Awaitable[Seen]],
+        classify: Callable[[Seen], Outcome] = outcome.classify,
+    ) -> None:  # fmt: skip
+        self._pool, self._vault, self._texts, self._post, self._classify = pool, vault, texts, post, classify
+
+    async def run(self) -> None:
+        """Until cancelled; what was taken is POSTed and recorded before it ends."""
+        while True:
+            serving = asyncio.create_task(self.serve())
+            try:
+                served = await asyncio.shield(serving)
+            except asyncio.CancelledError:
+                await asyncio.gather(serving, return_exceptions=True)
+                raise
+            if served < AT_ONCE:
+                await asyncio.sleep(POLL_S)
+
+    async def serve(self) -> int:
+        """POSTs what waits, once; how many that were."""
+        now = datetime.now(UTC)
+        try:
+            if not await store_notices.any_open(self._pool):
+                return 0
+            await store_notices.give_up(self._pool, now - SURELY_OVER)
+            async with self._pool.acquire() as connection, connection.transaction():
+                taken = await store_notices.take(connection, self._vault, self._texts, now, AT_ONCE)
+        except Exception as error:  # also of an unclear commit: nothing is POSTed, and what is marked is given up
+            if not retriable(error):
+                raise
+            log.warning("notices_not_taken", error=repr(error))
+            return 0
+        await asyncio.gather(*map(self._send, taken))
+        return len(taken)
+
+    async def _send(self, one: Notice) -> None:
+        seen = await self._post(Text(one.number, one.sender, self._texts.of(one.kind), ""))
+        state, now = notice.after(self._classify(seen)), datetime.now(UTC)
+        not_before = now + notice.RETRY if state == State.WAITING else None
+        try:
+            await store_notices.move(self._pool, {one.carrier_message_id: state}, now, not_before)
+        except Exception as error:
+            if not retriable(error):
+                raise
+            log.warning("notice_not_recorded", error=repr(error))  # it stays `posting`, and is given up
