@@ -13,12 +13,13 @@ from kernel.vault import open_vault
 from dispatcher import api, store
 from dispatcher.api_persons import Persons
 from dispatcher.app import TOPICS, Dispatcher
+from dispatcher.app_inbox import Inbox
 from dispatcher.app_intents import Intents
 from dispatcher.app_left import Left
 from dispatcher.app_outcomes import Outcomes
 from dispatcher.app_owner import Owner
 from dispatcher.app_replay import OWN
-from dispatcher.gateway import TwilioGateway
+from dispatcher.gateway_all import gateways_of
 from dispatcher.settings import Settings
 from dispatcher.store_replies import Sealer
 
@@ -35,11 +36,12 @@ async def main(stop: runner.Stop) -> None:
     inputs = await health.bind_inputs(pool, settings.kafka_bootstrap, TOPICS)
     wake_relay = asyncio.Event()
     outcomes = Outcomes(pool, vault, wake_relay)
+    inbox = Inbox(pool, vault, outcomes, settings, wake_relay)
     revocations = Revocations(settings.kafka_bootstrap)
     relay = Relay(settings.database_url, SERVICE, settings.kafka_bootstrap, wake_relay, followed=OWN)
     # Owner and gateway outlive the rest: what has been taken is POSTed, and its outcome recorded, after the signal.
-    async with Owner(settings.database_url) as owner, TwilioGateway.of(settings) as gateway:
-        intents = Intents(pool, vault, owner, gateway, outcomes, settings, wake_relay)
+    async with Owner(settings.database_url) as owner, gateways_of(settings, inbox) as gateways:
+        intents = Intents(pool, vault, owner, gateways, outcomes, settings, wake_relay)
         left = Left(pool, owner, intents, outcomes, settings.unconfirmed_after_s)
         dispatcher = Dispatcher(Sealer(vault, settings.person_id_secret), intents.queued)
         batches = BatchLoop(pool, dispatcher.handle, wake_relay, dispatcher.committed)
@@ -48,7 +50,7 @@ async def main(stop: runner.Stop) -> None:
         await runner.together(
             stop,
             runner.serve(
-                api.build(pool, vault, settings, probes, outcomes, persons, wake_relay, intents.queued, revocations),
+                api.build(pool, vault, settings, probes, inbox, persons, wake_relay, intents.queued, revocations),
                 settings.bind_host,
                 settings.dispatcher_port,
             ),

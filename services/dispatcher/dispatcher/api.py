@@ -23,7 +23,7 @@ from dispatcher import store_replies
 from dispatcher.api_opt_outs import OptOuts
 from dispatcher.api_persons import Persons
 from dispatcher.api_webhooks import Webhooks
-from dispatcher.app_outcomes import Outcomes
+from dispatcher.app_inbox import Inbox
 from dispatcher.attempt import Attempt, State
 from dispatcher.outcome import Accepted, NotAccepted, Outcome, Rejected
 from dispatcher.settings import Settings
@@ -148,14 +148,14 @@ def build(
     vault: Vault,
     settings: Settings,
     probes: Health,
-    outcomes: Outcomes,
+    inbox: Inbox,
     persons: Persons,
     relay: asyncio.Event,
     queued: asyncio.Event,
     revocations: Revocations,
 ) -> ASGIApp:
     """The service's HTTP side."""
-    webhooks = Webhooks(pool, vault, outcomes, settings, relay)
+    webhooks = Webhooks(inbox, settings)
     return webhooks.ahead_of(build_api(pool, vault, settings, probes, webhooks, persons, revocations, relay, queued))
 
 

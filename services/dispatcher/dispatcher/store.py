@@ -16,6 +16,7 @@ SCHEMA = "dispatcher"
 INDEXES_ONLY = {f"enable_{way}": "off" for way in ("seqscan", "bitmapscan", "hashjoin", "mergejoin")}
 
 q = load_queries("dispatcher")
+of_providers = load_queries("dispatcher", "providers.sql")
 
 
 async def open_pool(url: str, max_size: int = 8) -> Pool:

@@ -1,6 +1,6 @@
 """Postgres: evidence about attempts, from whatever side it comes, moves them here and nowhere else."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -8,15 +8,15 @@ import asyncpg
 from kernel.database import Connection, Pool
 from kernel.outbox import Outbox
 
-from dispatcher.attempt import SERVICE, Attempt, Evidence, NoReceipt, State
-from dispatcher.outcome import Accepted, Rejected
-from dispatcher.reasons import OPTED_OUT_AT_THE_CARRIER
+from dispatcher.attempt import SERVICE, Attempt, Evidence, NeverPosted, NoReceipt, State
+from dispatcher.outcome import Accepted, NotAccepted, Rejected
+from dispatcher.provider import KEYED
 from dispatcher.receipt import Delivered, NotDelivered
-from dispatcher.store import q
+from dispatcher.store import of_providers, q
 from dispatcher.store_opt_outs import Word, change_opt_outs
 from schemas.events import MessageRejected
 from schemas.identity import event_id
-from schemas.reasons import OptOutSource
+from schemas.reasons import FailureReason, OptOutSource
 
 SWEEP_ATTEMPTS = 1000
 MICROSECOND = timedelta(microseconds=1)
@@ -48,10 +48,13 @@ async def settle(connection: Connection, proofs: Sequence[Proof], outbox: Outbox
     if any(_is_opt_out(proof) for proof in proofs):
         await connection.fetch(q.lock_for_opt_outs)  # before any row, as everybody takes them
     attempts = await _locked(connection, {proof.recipient_id for proof in proofs})
+    shared = await _shared(connection, attempts, proofs)
     refused, opt_outs = [], []
     for proof in proofs:
         attempt = attempts.get(proof.key)
         if attempt is None or (attempt.state == State.REFUSED and not await _revived(connection, attempt, proof)):
+            continue
+        if proof.key in shared and _says_not_taken(proof):
             continue
         events = list(attempt.apply(proof.evidence, proof.at, proof.actor))
         outbox.extend(events)
@@ -72,6 +75,23 @@ async def _locked(connection: Connection, recipient_ids: Iterable[str]) -> dict[
     return {
         (row[0], row[1]): Attempt(row[0], row[1], row[2], row[3], row[4], State(row[5]), *list(row)[6:]) for row in rows
     }
+
+
+async def _shared(connection: Connection, attempts: Mapping[Key, Attempt], proofs: Sequence[Proof]) -> set[Key]:
+    """The attempts that others may have POSTed too: with an idempotency key, whoever comes first asks again.
+
+    What one process knows of its own POST, or of having made none, is then no proof that the carrier has not taken it.
+    """
+    keyed = [p for p in proofs if p.key in attempts and attempts[p.key].provider in KEYED and _says_not_taken(p)]
+    if not keyed:
+        return set()
+    rows = await connection.fetch(of_providers.repeats_of, sorted({proof.recipient_id for proof in keyed}))
+    put_back = {(row[0], row[1]) for row in rows}
+    return put_back | {proof.key for proof in keyed if attempts[proof.key].state != State.OPEN}
+
+
+def _says_not_taken(proof: Proof) -> bool:
+    return isinstance(proof.evidence, NotAccepted | NeverPosted) and proof.actor == SERVICE
 
 
 async def _revived(connection: Connection, attempt: Attempt, proof: Proof) -> bool:
@@ -97,6 +117,19 @@ async def _write(connection: Connection, changed: list[Attempt]) -> None:
             [a.accepted_at for a in changed],
             [a.unresolved_at for a in changed],
         )
+        await _learn_ids(connection, [a for a in changed if a.carrier_message_id and a.state == State.ACCEPTED])
+
+
+async def _learn_ids(connection: Connection, accepted: list[Attempt]) -> None:
+    if accepted:
+        await connection.execute(
+            of_providers.learn_carrier_ids,
+            [a.provider for a in accepted],
+            [a.carrier_message_id for a in accepted],
+            [a.recipient_id for a in accepted],
+            [a.attempt for a in accepted],
+            [a.accepted_at for a in accepted],
+        )
 
 
 async def _requeue(connection: Connection, refused: list[Proof]) -> None:
@@ -110,7 +143,7 @@ async def _requeue(connection: Connection, refused: list[Proof]) -> None:
 
 
 def _is_opt_out(proof: Proof) -> bool:
-    return isinstance(proof.evidence, Rejected) and proof.evidence.carrier_code == OPTED_OUT_AT_THE_CARRIER
+    return isinstance(proof.evidence, Rejected) and proof.evidence.reason == FailureReason.OPTED_OUT
 
 
 async def _opt_out_at_the_carrier(
@@ -126,7 +159,7 @@ async def _opt_out_at_the_carrier(
             person_id=a.person_id,
             number=numbers[a.recipient_id],
             source=OptOutSource.CARRIER,
-            evidence=OPTED_OUT_AT_THE_CARRIER,
+            evidence=a.carrier_code or FailureReason.OPTED_OUT,
             actor=SERVICE,
             caused_by=event_id(a.recipient_id, MessageRejected.__name__, a.attempt),
             at=at[a.recipient_id, a.attempt],

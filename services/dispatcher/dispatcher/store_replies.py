@@ -10,8 +10,8 @@ from kernel.outbox import Outbox
 from kernel.seal import EVIDENCE, NUMBER, REPLY, Key, unseal
 from kernel.vault import Vault
 
-from dispatcher.attempt import PROVIDER
 from dispatcher.keywords import Verdict
+from dispatcher.provider import TWILIO
 from dispatcher.store import q
 from dispatcher.store_callbacks import SERVICE_SUBJECT, service_key
 from dispatcher.store_opt_outs import Word, change_opt_outs
@@ -32,6 +32,7 @@ class Reply:
     body: str
     verdict: Verdict
     received_at: datetime
+    provider: str = TWILIO
 
 
 async def owner_of(pool: Pool, sender: str) -> str | None:
@@ -121,6 +122,7 @@ async def _insert(connection: Connection, unique: Mapping[str, Reply], sealed: M
         [said.body for _, said in ordered],
         [reply.verdict for reply, _ in ordered],
         [reply.received_at for reply, _ in ordered],
+        [reply.provider for reply, _ in ordered],
     )
     new = [unique[row[0]] for row in rows]
     return sorted(new, key=lambda reply: reply.received_at)
@@ -146,7 +148,7 @@ def _word(reply: Reply, said: Sealed) -> Word | None:
         number=said.number,
         source=OptOutSource.REPLY,
         evidence=said.evidence,
-        actor=PROVIDER,
+        actor=reply.provider,
         caused_by=None,
         at=reply.received_at,
     )
@@ -181,7 +183,7 @@ def _parked(row: Any, key: Key) -> Reply:
     number, body = unseal(key, NUMBER, row["number"]), unseal(key, REPLY, row["body"])
     assert number is not None and body is not None, "the service's key is never destroyed"
     verdict = Verdict(row["verdict"])
-    return Reply(row["carrier_message_id"], number, row["sender"], body, verdict, row["received_at"])
+    return Reply(row["carrier_message_id"], number, row["sender"], body, verdict, row["received_at"], row["provider"])
 
 
 async def page(pool: Pool, vault: Vault, account_id: str, before: int | None, limit: int) -> list[dict[str, Any]]:

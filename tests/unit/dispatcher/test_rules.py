@@ -8,13 +8,14 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from dispatcher import callback, clearance, csv_list, keywords, receipt, retry, turns
+from dispatcher import callback, clearance, csv_list, keywords, parking, provider_twilio, retry, turns
 from dispatcher.clearance import Clear, Hold, OptOut, Suppress
 from dispatcher.csv_list import Listed, NoPhoneColumn, Reader, Reject
 from dispatcher.keywords import Verdict
 from dispatcher.outcome import Accepted, NotAccepted, Outcome, Unknown
 from dispatcher.phone import BadPhone
 from dispatcher.phone import read as read_phone
+from dispatcher.provider import Unreadable
 from dispatcher.receipt import Delivered, NotDelivered
 from dispatcher.retry import Pace
 from hypothesis import given
@@ -105,13 +106,14 @@ def test_no_reply_breaks_the_reading(body: str) -> None:
     ],
 )
 def test_a_status_callback_proves(status: str, code: str, proven: object) -> None:
-    assert receipt.read({"MessageSid": "SM1", "MessageStatus": status, "ErrorCode": code}) == proven
+    form = {"MessageSid": "SM1", "MessageStatus": status, "ErrorCode": code}
+    assert provider_twilio.receipt_of(form) == ("SM1", proven)
 
 
 @given(st.dictionaries(st.sampled_from(["MessageSid", "MessageStatus", "ErrorCode"]), st.text(max_size=80)))
 def test_a_torn_callback_is_read_or_refused(form: dict[str, str]) -> None:
-    with suppress(receipt.Unreadable):
-        assert receipt.read(form) is None or form["MessageSid"].isprintable()
+    with suppress(Unreadable):
+        assert provider_twilio.receipt_of(form)[0].isprintable()
 
 
 @given(st.uuids().map(str), st.integers(1, callback.LAST_ATTEMPT))
@@ -226,3 +228,27 @@ def test_a_line_that_is_not_csv_is_rejected_and_does_not_stop_the_rest(line: str
 def test_an_export_is_safe_in_a_spreadsheet() -> None:
     line = csv_list.line("+12025550123", "manual", '=HYPERLINK("x")', NOON + timedelta(microseconds=5))
     assert line == '+12025550123,manual,"\'=HYPERLINK(""x"")",2026-03-01T12:00:00.000005Z\r\n'
+
+
+def test_the_same_bytes_are_asked_again_until_the_carrier_is_about_to_forget_their_key() -> None:
+    day = 86_400
+    assert retry.may_repeat(NOON, NOON + timedelta(hours=22, minutes=59), day)
+    assert not retry.may_repeat(NOON, NOON + timedelta(hours=23), day)
+    assert retry.may_repeat(NOON, NOON + timedelta(seconds=9), 20)
+    assert not retry.may_repeat(NOON, NOON + timedelta(seconds=11), 20)
+
+
+@given(st.integers(0, 5000), st.none() | st.floats(0, 1e6), st.floats(0, 0.999))
+def test_a_repeat_waits_longer_each_time_and_never_for_ever(repeats: int, asked: float | None, jitter: float) -> None:
+    pause_s = retry.repeat_pause_s(repeats, asked, jitter)
+    assert 0 <= pause_s <= (75 if asked is None else 4500)
+    assert asked is None or pause_s >= min(asked, 3600)
+
+
+def test_a_parked_receipt_is_looked_at_soon_then_rarely_then_never_again() -> None:
+    at, looks = NOON, 0
+    while (following := parking.next_look(NOON, at)) is not None:
+        assert timedelta(seconds=1) <= following - at <= timedelta(hours=1)
+        at, looks = following, looks + 1
+    assert looks < 100
+    assert at - NOON >= timedelta(hours=72)
