@@ -16,6 +16,7 @@ from dispatcher.app import TOPICS, Dispatcher
 from dispatcher.app_inbox import Inbox
 from dispatcher.app_intents import Intents
 from dispatcher.app_left import Left
+from dispatcher.app_look_up import LookUps
 from dispatcher.app_outcomes import Outcomes
 from dispatcher.app_owner import Owner
 from dispatcher.app_replay import OWN
@@ -42,6 +43,7 @@ async def main(stop: runner.Stop) -> None:
     # Owner and gateway outlive the rest: what has been taken is POSTed, and its outcome recorded, after the signal.
     async with Owner(settings.database_url) as owner, gateways_of(settings, inbox) as gateways:
         intents = Intents(pool, vault, owner, gateways, outcomes, settings, wake_relay)
+        look_ups = LookUps(pool, vault, gateways, outcomes, settings.look_up_s)
         left = Left(pool, owner, intents, outcomes, settings.unconfirmed_after_s)
         dispatcher = Dispatcher(Sealer(vault, settings.person_id_secret), intents.queued)
         batches = BatchLoop(pool, dispatcher.handle, wake_relay, dispatcher.committed)
@@ -60,6 +62,7 @@ async def main(stop: runner.Stop) -> None:
             intents.run(),
             left.look(),
             left.sweep(),
+            look_ups.run(),
             persons.keep_finishing(),
         )
     await vault.close()

@@ -25,7 +25,7 @@ from dispatcher.api_persons import Persons
 from dispatcher.api_webhooks import Webhooks
 from dispatcher.app_inbox import Inbox
 from dispatcher.attempt import Attempt, State
-from dispatcher.outcome import Accepted, NotAccepted, Outcome, Rejected
+from dispatcher.outcome import NAMELESS, Accepted, NotAccepted, Outcome, Rejected
 from dispatcher.settings import Settings
 from dispatcher.store import q
 from dispatcher.store_attempts import Proof, settle
@@ -57,7 +57,7 @@ class Resolution(BaseModel):
     def as_outcome(self) -> Outcome:
         match self.resolution:
             case Found.ACCEPTED:
-                return Accepted(self.carrier_message_id or "unknown")
+                return Accepted(self.carrier_message_id or NAMELESS)
             case Found.REJECTED:
                 return Rejected(FailureReason.UNKNOWN, None)
             case Found.NOT_ACCEPTED:

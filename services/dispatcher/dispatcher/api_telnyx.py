@@ -43,24 +43,25 @@ class TelnyxWebhooks:
 
     async def status(self, request: Request) -> Response:
         """A receipt: stored and, where it is about an attempt of ours, in effect before it is answered."""
-        body = await self._signed(request)
-        try:
-            id_, receipt = telnyx.receipt_of(body)
-        except Unreadable as error:
-            raise Problem(400, "bad_callback", str(error)) from None
-        query = dict(parse_qsl(request.scope["query_string"].decode("latin-1"), max_num_fields=MOST_FIELDS))
-        await self._inbox.receipt(TELNYX, id_, body, receipt, callback.read(query, self._callback_key))
-        return Response(status_code=204)
+        return await self._taken(request)
 
     async def inbound(self, request: Request) -> Response:
-        """What a person answered: stored, and a STOP in force, before it is answered. Other events are nothing."""
+        """What a person answered: stored, and a STOP in force, before it is answered."""
+        return await self._taken(request)
+
+    async def _taken(self, request: Request) -> Response:
+        """Telnyx sends every event to the profile's one address, but for messages that name another: the event says
+        what it is, not the path."""
         body = await self._signed(request)
+        query = dict(parse_qsl(request.scope["query_string"].decode("latin-1"), max_num_fields=MOST_FIELDS))
         try:
-            inbound = telnyx.inbound_of(body)
+            if telnyx.is_inbound(body):
+                await self._inbox.reply(TELNYX, telnyx.inbound_of(body))
+            else:
+                id_, receipt = telnyx.receipt_of(body)
+                await self._inbox.receipt(TELNYX, id_, body, receipt, callback.read(query, self._callback_key))
         except Unreadable as error:
-            raise Problem(400, "bad_message", str(error)) from None
-        if inbound is not None:
-            await self._inbox.reply(TELNYX, inbound)
+            raise Problem(400, "bad_event", str(error)) from None
         return Response(status_code=204)
 
     async def _signed(self, request: Request) -> bytes:

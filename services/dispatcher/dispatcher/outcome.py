@@ -10,6 +10,7 @@ from enum import Enum, StrEnum, auto
 from schemas.reasons import FailureReason, NotAcceptedReason, UnresolvedReason
 
 LONGEST_ID = 64
+NAMELESS = "unknown"  # the id of what an operator found to be accepted, and could not name
 
 
 class NoAnswer(StrEnum):

@@ -47,33 +47,37 @@ def answer(status: int, body: bytes, retry_after_s: float | None = None) -> Answ
     )
 
 
+def is_inbound(body: bytes) -> bool:
+    """Whether the webhook tells of what a person sent. Raises Unreadable."""
+    return str(_event(body).get("event_type")) == MESSAGE_RECEIVED
+
+
 def receipt_of(body: bytes) -> tuple[str, Receipt | None]:
     """The message's id, and what the webhook proves; None for what we do not know. Raises Unreadable."""
-    event = _within(_object(body), "data")
+    event = _event(body)
     payload = _within(event, "payload")
-    id_, receivers = payload.get("id"), payload.get("to")
+    id_, status = payload.get("id"), str(_first(payload, "to").get("status"))
     if not is_id(id_):
         raise Unreadable("The message's id is missing or absurd.")
-    first = receivers[0] if isinstance(receivers, list) and receivers else {}
-    status = first.get("status") if isinstance(first, dict) else None
-    if str(event.get("event_type")) not in EVENTS:
-        return str(id_), None
-    return str(id_), _proven(str(id_), str(status), _code(payload))
+    known = str(event.get("event_type")) in EVENTS
+    return str(id_), _proven(str(id_), status, _code(payload)) if known else None
 
 
-def inbound_of(body: bytes) -> Inbound | None:
-    """What a person sent; None for another event. Raises Unreadable."""
-    event = _within(_object(body), "data")
-    if event.get("event_type") != MESSAGE_RECEIVED:
-        return None
-    payload = _within(event, "payload")
-    receivers = payload.get("to")
-    to = receivers[0] if isinstance(receivers, list) and receivers else {}
-    id_, number = payload.get("id"), _within(payload, "from").get("phone_number")
-    sender, text = to.get("phone_number") if isinstance(to, dict) else None, payload.get("text")
+def inbound_of(body: bytes) -> Inbound:
+    """What a person sent. Raises Unreadable."""
+    payload = _within(_event(body), "payload")
+    number, sender = _within(payload, "from").get("phone_number"), _first(payload, "to").get("phone_number")
+    id_, text = payload.get("id"), payload.get("text")
     if not all(map(is_id, (id_, number, sender))):
         raise Unreadable("The message's id, from or to is missing or absurd.")
     return Inbound(str(id_), str(number), str(sender), text if isinstance(text, str) else "")
+
+
+def _event(body: bytes) -> dict[str, Any]:
+    event = _within(_object(body), "data")
+    if not event:
+        raise Unreadable("The body is no event.")
+    return event
 
 
 def _proven(id_: str, status: str, code: str | None) -> Receipt | None:
@@ -87,11 +91,15 @@ def _proven(id_: str, status: str, code: str | None) -> Receipt | None:
 
 
 def _code(fields: dict[str, Any]) -> str | None:
-    errors = fields.get("errors")
-    first = errors[0] if isinstance(errors, list) and errors else {}
-    code = first.get("code") if isinstance(first, dict) else None
+    code = _first(fields, "errors").get("code")
     given = str(code) if isinstance(code, str | int) else ""
     return given if given.isalnum() and given.isascii() and len(given) <= LONGEST_ID else None
+
+
+def _first(fields: dict[str, Any], name: str) -> dict[str, Any]:
+    found = fields.get(name)
+    first = found[0] if isinstance(found, list) and found else {}
+    return first if isinstance(first, dict) else {}
 
 
 def _within(fields: dict[str, Any], name: str) -> dict[str, Any]:

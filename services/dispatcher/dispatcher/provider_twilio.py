@@ -1,10 +1,12 @@
 """Twilio's words: the bytes of a POST, what its answers say, and what its status callbacks prove. It knows no keys."""
 
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from urllib.parse import urlencode
 
 import orjson
 
+from dispatcher.look_up import SECOND, Asked, Listed
 from dispatcher.outcome import LONGEST_ID, Accepted, Answer, code_or_status, is_id, said
 from dispatcher.provider import Inbound, Text, Unreadable
 from dispatcher.reasons import reason_of
@@ -78,3 +80,31 @@ def _fields(body: bytes) -> dict[str, object]:
     except orjson.JSONDecodeError:
         return {}
     return fields if isinstance(fields, dict) else {}
+
+
+def list_query(asked: Asked) -> dict[str, str]:
+    """The query of the list that the message would be in. `DateSent>` means: on that day or later."""
+    day = (asked.attempted_at - SECOND).date()
+    return {"To": asked.to, "From": asked.sender, "DateSent>": day.isoformat(), "PageSize": "1000"}
+
+
+def listed(body: bytes) -> list[Listed] | None:
+    """The messages of a list; None when it cannot be read or is not whole."""
+    fields = _fields(body)
+    messages = fields.get("messages")
+    if not isinstance(messages, list) or fields.get("next_page_uri"):
+        return None
+    try:
+        return [_listed(message) for message in messages]
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _listed(message: dict[str, object]) -> Listed:
+    names = ("sid", "to", "from", "body", "date_created", "status")
+    sid, to, sender, body, created, status = (str(message[name]) for name in names)
+    code = message.get("error_code")
+    at = parsedate_to_datetime(created)
+    if at.tzinfo is None or not is_id(sid):
+        raise ValueError("a message without a time or an id")
+    return Listed(sid, to, sender, body, at, status, str(code) if isinstance(code, int) else None)

@@ -9,7 +9,7 @@ from kernel.database import Connection, Pool
 from kernel.outbox import Outbox
 
 from dispatcher.attempt import SERVICE, Attempt, Evidence, NeverPosted, NoReceipt, State
-from dispatcher.outcome import Accepted, NotAccepted, Rejected
+from dispatcher.outcome import NAMELESS, Accepted, NotAccepted, Rejected
 from dispatcher.provider import KEYED
 from dispatcher.receipt import Delivered, NotDelivered
 from dispatcher.store import of_providers, q
@@ -117,7 +117,9 @@ async def _write(connection: Connection, changed: list[Attempt]) -> None:
             [a.accepted_at for a in changed],
             [a.unresolved_at for a in changed],
         )
-        await _learn_ids(connection, [a for a in changed if a.carrier_message_id and a.state == State.ACCEPTED])
+        await _learn_ids(
+            connection, [a for a in changed if a.state == State.ACCEPTED and a.carrier_message_id != NAMELESS]
+        )
 
 
 async def _learn_ids(connection: Connection, accepted: list[Attempt]) -> None:

@@ -55,7 +55,6 @@ class Stack:
             **ENVIRONMENT,
             **self.ports,
             **more,
-            "PUBLIC_URL": self.url,
             "SIMULATOR_DATA": str(folder / "simulator"),
         }
         self.carrier = Process("simulator", folder, self.carrier_url, environment)

@@ -97,7 +97,7 @@ JSON = st.recursive(
 
 @given(JSON.map(orjson.dumps) | st.binary(max_size=100))
 def test_whatever_telnyx_sends_is_read_or_refused(body: bytes) -> None:
-    for read in (provider_telnyx.receipt_of, provider_telnyx.inbound_of):
+    for read in (provider_telnyx.receipt_of, provider_telnyx.inbound_of, provider_telnyx.is_inbound):
         with suppress(Unreadable):
             read(body)
     provider_telnyx.answer(200, body)

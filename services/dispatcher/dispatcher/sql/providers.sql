@@ -70,12 +70,16 @@ UPDATE callbacks c SET fate = n.fate, look_at = n.look_at, recipient_id = n.reci
  WHERE c.seq = n.seq;
 
 -- name: unknown_to_look_up
--- Attempts with this provider that nobody knows the outcome of, after ($2, $3), in time order; and how many others of
--- the same person from the same sender are undecided too: then what the carrier lists may be either's.
+-- Attempts with provider $1 that nobody knows the outcome of, after ($2, $3), in time order. With each: how many attempts
+-- at this person from this sender have no id that is known (then what the carrier lists may be either's), and the ids.
 SELECT a.recipient_id::text, a.attempt, a.attempted_at, a.unresolved_at, m.person_id::text, m.number, m.text, m.sender,
-       (SELECT count(*) FROM messages o JOIN attempts b USING (recipient_id)
-         WHERE o.person_id = m.person_id AND o.sender = m.sender AND b.state IN ('open', 'unknown')) AS undecided
+       o.nameless, o.ids
   FROM attempts a JOIN messages m USING (recipient_id)
+ CROSS JOIN LATERAL (
+       SELECT count(*) FILTER (WHERE b.state IN ('open', 'unknown') OR b.carrier_message_id = 'unknown') AS nameless,
+              coalesce(array_agg(b.carrier_message_id) FILTER (WHERE b.carrier_message_id IS NOT NULL), '{}') AS ids
+         FROM messages n JOIN attempts b USING (recipient_id)
+        WHERE n.person_id = m.person_id AND n.sender = m.sender) o
  WHERE a.unresolved_at IS NOT NULL AND a.state = 'unknown' AND a.provider = $1
    AND (a.unresolved_at, a.recipient_id) > ($2::timestamptz, $3::uuid)
  ORDER BY a.unresolved_at, a.recipient_id LIMIT $4;

@@ -1,4 +1,4 @@
-"""Carriers that do what a test says, byte for byte: HTTP for Twilio and Telnyx, SMPP 3.4. Each writes down what it read."""
+"""Carriers that do what a test says, byte for byte, over HTTP or SMPP. Each writes down what it read."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

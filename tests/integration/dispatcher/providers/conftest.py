@@ -13,7 +13,7 @@ import asyncpg
 import orjson
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from dispatcher.provider import PROVIDERS, SMPP, TELNYX
+from dispatcher.provider import PROVIDERS, SMPP
 from handsent import topics
 from handsent.kafka import EmbeddedKafka
 from kernel.testing import VAULT_KEY
@@ -95,7 +95,9 @@ def provided(
     with EmbeddedKafka(folder) as kafka, _smsc(provider, folder) as smsc:
         asyncio.run(topics.create(kafka.bootstrap, TOPICS.values()))
         smpp = {"SMPP_ADDRESS": smsc.address, "SMPP_SYSTEM_ID": "us", "SMPP_PASSWORD": "secret"} if smsc else {}
-        stack = Stack(folder, url, kafka.bootstrap, PROVIDER=provider, CARRIER_TIMEOUT_S="4", **OF_TELNYX, **smpp)
+        stack = Stack(
+            folder, url, kafka.bootstrap, PROVIDER=provider, CARRIER_TIMEOUT_S="4", LOOK_UP_S="1", **OF_TELNYX, **smpp
+        )
         try:
             stack.carrier.start()
             stack.dispatcher.start()
@@ -146,6 +148,3 @@ async def carried(provided: Provided) -> AsyncIterator[Carried]:
         await world.close()
         await vault.close()
         await database.close()
-
-
-__all__ = ["OF_TELNYX", "TELNYX", "Carried"]

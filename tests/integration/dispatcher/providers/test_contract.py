@@ -1,4 +1,4 @@
-"""What the dispatcher promises, the same suite for every provider: texted once, nobody lost, few unknown, STOP honoured."""
+"""What the dispatcher promises, the same for every provider: texted once, nobody lost, few unknown, STOP honoured."""
 
 import asyncio
 import signal
