@@ -19,6 +19,7 @@ from dispatcher.app_left import Left
 from dispatcher.app_look_up import LookUps
 from dispatcher.app_outcomes import Outcomes
 from dispatcher.app_owner import Owner
+from dispatcher.app_parked import Parked
 from dispatcher.app_replay import OWN
 from dispatcher.gateway_all import gateways_of
 from dispatcher.settings import Settings
@@ -43,6 +44,7 @@ async def main(stop: runner.Stop) -> None:
     # Owner and gateway outlive the rest: what has been taken is POSTed, and its outcome recorded, after the signal.
     async with Owner(settings.database_url) as owner, gateways_of(settings, inbox) as gateways:
         intents = Intents(pool, vault, owner, gateways, outcomes, settings, wake_relay)
+        parked = Parked(pool, vault, settings.person_id_secret, wake_relay)
         look_ups = LookUps(pool, vault, gateways, outcomes, settings.look_up_s)
         left = Left(pool, owner, intents, outcomes, settings.unconfirmed_after_s)
         dispatcher = Dispatcher(Sealer(vault, settings.person_id_secret), intents.queued)
@@ -63,6 +65,7 @@ async def main(stop: runner.Stop) -> None:
             left.look(),
             left.sweep(),
             look_ups.run(),
+            parked.look(),
             persons.keep_finishing(),
         )
     await vault.close()

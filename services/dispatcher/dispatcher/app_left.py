@@ -36,11 +36,10 @@ class Left:
         self._patience = timedelta(seconds=patience_s)
 
     async def look(self) -> None:
-        """Every second, for ever: the intents of the dead, our own never POSTed, receipts that wait for their id."""
+        """Every second, for ever: the intents of the dead, and our own that we never POSTed."""
         while True:
             await self._unless_away(self._give_up_abandoned)
             await self._unless_away(self._close_unclear)
-            await self._unless_away(self._replay_parked)
             await asyncio.sleep(LOOK_S)
 
     async def sweep(self) -> None:
@@ -92,10 +91,6 @@ class Left:
         at = datetime.now(UTC)
         if rows:
             await self._outcomes.settle([Proof(row["recipient_id"], row["attempt"], evidence, at) for row in rows])
-
-    async def _replay_parked(self) -> None:
-        while await self._outcomes.replay_parked(datetime.now(UTC)):
-            await asyncio.sleep(0)
 
     async def _sweep(self) -> None:
         now = datetime.now(UTC)

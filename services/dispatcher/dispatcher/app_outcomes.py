@@ -6,21 +6,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-import asyncpg
 import structlog
 from kernel.database import Connection, Pool
 from kernel.errors import retriable
 from kernel.outbox import Outbox
-from kernel.seal import Key as SealKey
 from kernel.vault import Vault
 
 from dispatcher import parking
 from dispatcher.app_batcher import Batcher
-from dispatcher.provider_receipts import RECEIPTS
 from dispatcher.receipt import Receipt
 from dispatcher.store import of_providers, q
 from dispatcher.store_attempts import Key, Proof, settle
-from dispatcher.store_callbacks import SERVICE_SUBJECT, open_form, seal_forms, service_key
+from dispatcher.store_callbacks import seal_forms
 from dispatcher.store_repeats import PutBack, put_back
 
 log = structlog.get_logger()
@@ -29,7 +26,6 @@ OUTCOME_LINGER_S = 0.015
 CALLBACK_LINGER_S = 0.03
 FOR_EVER_S = float("inf")
 CALLBACK_PATIENCE_S = 5.0
-PARKED_AT_ONCE = 200
 APPLIED, PARKED, FAILED = "applied", "parked", "failed"
 
 Named = tuple[str, str]  # provider, carrier_message_id
@@ -47,9 +43,14 @@ class Callback:
     form: bytes
     receipt: Receipt | None
 
+    @property
+    def named(self) -> Named:
+        """The carrier's name for the message."""
+        return self.provider, self.carrier_message_id
+
     def proof(self, ids: Mapping[Named, Key]) -> Proof | None:
         """What it proves, of the attempt it names under our signature, or else of the one that its id is of."""
-        key = self.key or ids.get((self.provider, self.carrier_message_id))
+        key = self.key or ids.get(self.named)
         return Proof(*key, self.receipt, self.received_at) if key is not None and self.receipt is not None else None
 
 
@@ -84,32 +85,11 @@ class Outcomes:
         if wrote:
             self._relay.set()
 
-    async def replay_parked(self, now: datetime) -> bool:
-        """Looks once more at receipts whose id was not known when they came; True when more may be due."""
-        async with self._pool.acquire() as connection, connection.transaction():
-            await connection.fetch(q.lock_for_callbacks)
-            rows = await connection.fetch(of_providers.parked_callbacks, now, PARKED_AT_ONCE)
-            if not rows:
-                return False
-            key = (await service_key(self._vault))[SERVICE_SUBJECT]
-            callbacks = [_parked(row, key) for row in rows]
-            fates = await interpreted(connection, callbacks)
-            await connection.execute(
-                of_providers.parked_again,
-                [row["seq"] for row in rows],
-                [fate for fate, _ in fates],
-                [_look_later(c, fate, now) for c, (fate, _) in zip(callbacks, fates, strict=True)],
-                [key and key[0] for _, key in fates],
-                [key and key[1] for _, key in fates],
-            )
-        self._relay.set()
-        return len(rows) == PARKED_AT_ONCE
-
     async def _store(self, callbacks: Sequence[Callback]) -> None:
         forms = await seal_forms(self._vault, [callback.form for callback in callbacks])
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.fetch(q.lock_for_callbacks)
-            fates = await interpreted(connection, callbacks)
+            fates = await applied(connection, callbacks, await known_ids(connection, callbacks))
             await connection.execute(
                 q.insert_callbacks,
                 [callback.received_at for callback in callbacks],
@@ -119,39 +99,30 @@ class Outcomes:
                 [fate for fate, _ in fates],
                 [callback.provider for callback in callbacks],
                 [callback.carrier_message_id for callback in callbacks],
-                [_look_later(c, fate, c.received_at) for c, (fate, _) in zip(callbacks, fates, strict=True)],
+                [look_later(c, fate, c.received_at) for c, (fate, _) in zip(callbacks, fates, strict=True)],
             )
         self._relay.set()
 
 
-def _look_later(callback: Callback, fate: str, now: datetime) -> datetime | None:
+def look_later(callback: Callback, fate: str, now: datetime) -> datetime | None:
     """When a receipt about nobody we know is looked at again; never, if nothing can be made of it."""
     return parking.next_look(callback.received_at, now) if fate == PARKED and callback.receipt is not None else None
 
 
-def _parked(row: asyncpg.Record, key: SealKey) -> Callback:
-    form = (open_form(key, row["form"]) or "").encode()
-    about = (row["recipient_id"], row["attempt"]) if row["recipient_id"] is not None else None
-    read = RECEIPTS[row["provider"]](form) if form else None
-    return Callback(row["received_at"], row["provider"], row["carrier_message_id"] or "", about, form, read)
-
-
-async def interpreted(connection: Connection, callbacks: Sequence[Callback]) -> list[Fate]:
-    """What becomes of each, and the attempt it is about; one that breaks something fails alone."""
-    ids = await known_ids(connection, [(c.provider, c.carrier_message_id) for c in callbacks if c.key is None])
-    return await _applied(connection, callbacks, ids)
-
-
-async def known_ids(connection: Connection, named: Sequence[Named]) -> dict[Named, Key]:
-    """The attempts that these carriers' ids are of, as far as they are known."""
+async def known_ids(connection: Connection, callbacks: Sequence[Callback]) -> dict[Named, Key]:
+    """The attempts that are meant by the ids of those that name none, as far as they are known."""
+    named = [callback.named for callback in callbacks if callback.key is None]
     if not named:
         return {}
     rows = await connection.fetch(of_providers.find_carrier_ids, [n[0] for n in named], [n[1] for n in named])
     return {(row[0], row[1]): (row[2], row[3]) for row in rows}
 
 
-async def _applied(connection: Connection, callbacks: Sequence[Callback], ids: Mapping[Named, Key]) -> list[Fate]:
-    """Evidence that cannot be applied must not take the others, or the raw callbacks, with it."""
+async def applied(connection: Connection, callbacks: Sequence[Callback], ids: Mapping[Named, Key]) -> list[Fate]:
+    """What becomes of each, and the attempt it is about.
+
+    Evidence that cannot be applied must not take the others, or the raw callbacks, with it: it fails alone.
+    """
     proofs = [callback.proof(ids) for callback in callbacks]
     try:
         outbox = Outbox()
@@ -168,4 +139,4 @@ async def _applied(connection: Connection, callbacks: Sequence[Callback], ids: M
         if len(callbacks) == 1:
             log.error("callback_failed", exc_info=error)
             return [(FAILED, callbacks[0].key)]
-    return [fate for callback in callbacks for fate in await _applied(connection, [callback], ids)]
+    return [fate for callback in callbacks for fate in await applied(connection, [callback], ids)]

@@ -118,6 +118,12 @@ def receipt_of(raw: bytes) -> tuple[str, Receipt | None]:
     return id_, _proven(id_, stat, said.get("err", "000"))
 
 
+def parties_of(raw: bytes) -> tuple[str, str]:
+    """Whom the message of a receipt went to, and from which sender. `raw` as in `receipt_of`. Raises Unreadable."""
+    found = _deliver(bytes.fromhex(raw.decode("ascii")))
+    return found.source, found.destination
+
+
 def inbound_of(pdu: bytes, id_: str) -> Inbound:
     """What a person sent; the protocol has no id for it, so the caller gives one. Raises Unreadable."""
     found = _deliver(pdu)

@@ -2,6 +2,7 @@
 
 import csv
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
@@ -13,6 +14,7 @@ from dispatcher.clearance import Clear, Hold, OptOut, Suppress
 from dispatcher.csv_list import Listed, NoPhoneColumn, Reader, Reject
 from dispatcher.keywords import Verdict
 from dispatcher.outcome import Accepted, NotAccepted, Outcome, Unknown
+from dispatcher.parking import Candidate
 from dispatcher.phone import BadPhone
 from dispatcher.phone import read as read_phone
 from dispatcher.provider import Unreadable
@@ -252,3 +254,18 @@ def test_a_parked_receipt_is_looked_at_soon_then_rarely_then_never_again() -> No
         at, looks = following, looks + 1
     assert looks < 100
     assert at - NOON >= timedelta(hours=72)
+
+
+UNKNOWN, OPEN = Candidate((RID, 1), "unknown", None, NOON), Candidate((RID, 2), "open", None, NOON)
+TAKEN = Candidate((RID, 3), "accepted", "m3", NOON)
+
+
+def test_a_receipt_with_an_id_nobody_told_us_is_the_only_unknown_attempts() -> None:
+    later = NOON + timedelta(seconds=1)
+    assert parking.adopt("m1", later, [UNKNOWN, TAKEN]) == UNKNOWN.key
+    assert parking.adopt("m3", later, [UNKNOWN, TAKEN]) == TAKEN.key
+    assert parking.adopt("m1", later, [UNKNOWN, OPEN]) is None, "its answer may be on its way"
+    assert parking.adopt("m1", later, [UNKNOWN, replace(UNKNOWN, key=(RID, 4))]) is None, "it may be either's"
+    assert parking.adopt("m1", later, [UNKNOWN, replace(TAKEN, carrier_message_id="unknown")]) is None
+    assert parking.adopt("m1", later, [TAKEN]) is None
+    assert parking.adopt("m1", NOON - timedelta(seconds=1), [UNKNOWN]) is None, "it came before the attempt"

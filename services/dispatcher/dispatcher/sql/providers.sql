@@ -59,6 +59,12 @@ DELETE FROM carrier_ids WHERE ctid = ANY(ARRAY(SELECT ctid FROM carrier_ids WHER
 SELECT seq, received_at, provider, carrier_message_id, recipient_id::text, attempt, form FROM callbacks
  WHERE look_at <= $1 ORDER BY look_at LIMIT $2 FOR UPDATE SKIP LOCKED;
 
+-- name: candidates
+-- The attempts at a person from a sender, by a provider whose receipts do not name them.
+SELECT a.recipient_id::text, a.attempt, a.state, a.carrier_message_id, a.attempted_at
+  FROM messages m JOIN attempts a USING (recipient_id)
+ WHERE m.person_id = $1 AND m.sender = $2 AND a.provider = $3;
+
 -- name: parked_again
 -- What has become of them; nothing readable stays of one about a person who was erased.
 UPDATE callbacks c SET fate = n.fate, look_at = n.look_at, recipient_id = n.recipient_id, attempt = n.attempt,

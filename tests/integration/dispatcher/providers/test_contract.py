@@ -140,3 +140,17 @@ async def test_a_person_who_opts_out_between_two_posts_is_asked_for_no_more(carr
     before = len(await carried.ledger(number))
     await carried.told(number, until=UNKNOWN)
     assert len(await carried.ledger(number)) - before <= 1, "one may have been on its way"
+
+
+async def test_what_was_dropped_is_resolved_by_its_receipt_also_where_that_names_no_attempt(carried: Carried) -> None:
+    if carried.provider == TELNYX:
+        return
+    if carried.provider == SMPP:
+        await carried.does(drop=True, receipt_first=True)
+    else:
+        await carried.faults(drop_response=1, receipts={"delay_ms": 500})
+    number = carried.number()
+    await carried.publish(carried.released(number))
+    [story] = await carried.told(number, until="MessageDelivered")
+    assert [name for name in story if name != UNKNOWN] == ["SendAttempted", "MessageAccepted", "MessageDelivered"]
+    assert UNKNOWN in story or carried.provider != SMPP
