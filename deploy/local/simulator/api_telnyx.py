@@ -26,6 +26,8 @@ class TelnyxApi:
         self._settings, self._store, self._gateway, self._carrier = settings, store, gateway, carrier
         self._keys = telnyx.Keys()
         for entry, promise in store.keyed():
+            if promise.provider != PROVIDER:
+                continue
             asked = twilio.SendRequest(entry["to"], entry["from"], entry["body"], promise.callback)
             self._keys.begin(entry["idempotency_key"], asked, promise.accepted_at.timestamp())
             self._keys.end(entry["idempotency_key"], entry["message_id"])
