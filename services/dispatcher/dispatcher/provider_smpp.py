@@ -133,7 +133,8 @@ def inbound_of(pdu: bytes, id_: str) -> Inbound:
 
 
 def _proven(id_: str, stat: str, err: str) -> Receipt | None:
-    code = (stat if err.strip("0") == "" else f"{stat} {err}")[:LONGEST_ID]
+    told = err.isascii() and err.isalnum() and err.strip("0") != ""  # an error of its own, and no nonsense
+    code = f"{stat} {err}"[:LONGEST_ID] if told else stat
     if stat in UNDER_WAY:
         return Accepted(id_)
     if stat == "DELIVRD":

@@ -119,6 +119,7 @@ def deliver(message: str, esm_class: int = 0b100) -> bytes:
         ("UNDELIV", "012", NotDelivered("abc", "UNDELIV 012", FailureReason.UNREACHABLE)),
         ("EXPIRED", "000", NotDelivered("abc", "EXPIRED", FailureReason.EXPIRED)),
         ("REJECTD", "000", NotDelivered("abc", "REJECTD", FailureReason.FILTERED)),
+        ("UNDELIV", "\x01é;--", NotDelivered("abc", "UNDELIV", FailureReason.UNREACHABLE)),
         ("DELETED", "xyz", NotDelivered("abc", "DELETED xyz", FailureReason.UNKNOWN)),
         ("ACCEPTD", "000", Accepted("abc")),
         ("ENROUTE", "000", Accepted("abc")),

@@ -10,7 +10,10 @@ from urllib.parse import urlencode
 import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from dispatcher import callback
+from dispatcher.app_replay import REBUILT
 from dispatcher.provider import TELNYX, TWILIO
+from kernel.replay import verify
+from kernel.verdict import Verdict
 from twilio.request_validator import RequestValidator
 
 from tests.integration.dispatcher.providers.conftest import SEED, Carried
@@ -171,3 +174,17 @@ async def test_two_dispatchers_one_frozen_while_it_posts_text_nobody_twice(carri
 
 async def some_posted(carried: Carried, numbers: list[str], count: int) -> bool:
     return len(await carried.ledger(*numbers)) >= count
+
+
+async def test_the_log_tells_what_the_tables_say_whoever_carried_the_texts(carried: Carried) -> None:
+    number = carried.number()
+    await carried.publish(carried.released(number))
+    await carried.told(number, until="MessageDelivered")
+    verdicts: list[Verdict] = []
+
+    async def equal() -> bool:  # what other tests left is still being told
+        verdicts.append(await verify(carried.stack.database_url, carried.stack.bootstrap, REBUILT))
+        return verdicts[-1].equal
+
+    await eventually(equal, lambda: str(verdicts[-1]), patience_s=60)
+    assert await carried.database.fetchval("SELECT count(*) FROM attempts WHERE provider = $1", carried.provider) > 0
