@@ -14,9 +14,8 @@ from kernel.vault import Vault
 from dispatcher import parking
 from dispatcher.app_outcomes import Callback, Named, applied, known_ids, look_later
 from dispatcher.parking import Candidate
-from dispatcher.provider import SMPP
-from dispatcher.provider_receipts import RECEIPTS
-from dispatcher.provider_smpp import parties_of
+from dispatcher.provider import UNADDRESSED
+from dispatcher.provider_receipts import PARTIES, RECEIPTS
 from dispatcher.store import of_providers, q
 from dispatcher.store_attempts import Key
 from dispatcher.store_callbacks import SERVICE_SUBJECT, open_form, service_key
@@ -70,22 +69,23 @@ class Parked:
         return len(rows) == AT_ONCE
 
     async def _adopted(self, connection: Connection, callbacks: Sequence[Callback]) -> dict[Named, Key]:
-        """Receipts by SMPP cannot name an attempt, and one whose submission was never answered has no id that we know:
-        if it can be only one person's only such attempt, it is."""
+        """The attempts that can be meant by those that name none: looked for among the person's, who is named."""
         found: dict[Named, Key] = {}
         for callback in callbacks:
-            if callback.provider == SMPP and callback.key is None and callback.receipt is not None:
-                candidates = await self._candidates(connection, *parties_of(callback.form))
-                key = parking.adopt(callback.carrier_message_id, callback.received_at, candidates)
+            if callback.key is None and callback.receipt is not None:
+                candidates = await self._candidates(connection, callback)
+                guess = callback.provider in UNADDRESSED
+                key = parking.adopt(callback.carrier_message_id, callback.received_at, candidates, guess=guess)
                 found |= {callback.named: key} if key else {}
         return found
 
-    async def _candidates(self, connection: Connection, number: str, sender: str) -> list[Candidate]:
+    async def _candidates(self, connection: Connection, callback: Callback) -> list[Candidate]:
+        number, sender = PARTIES[callback.provider](callback.form)
         owners = await connection.fetch(q.owners_of_senders, [sender])
         if not owners:
             return []
         person = person_id(self._secret, owners[0]["account_id"], number)
-        rows = await connection.fetch(of_providers.candidates, person, sender, SMPP)
+        rows = await connection.fetch(of_providers.candidates, person, sender, callback.provider)
         return [Candidate((row[0], row[1]), *list(row)[2:]) for row in rows]
 
 

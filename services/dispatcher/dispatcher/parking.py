@@ -37,16 +37,17 @@ class Candidate:
         return self.state in (State.OPEN, State.UNKNOWN) or self.carrier_message_id == NAMELESS
 
 
-def adopt(id_: str, received_at: datetime, candidates: Sequence[Candidate]) -> tuple[str, int] | None:
-    """The attempt that the carrier means by an id that no answer told us.
+def adopt(id_: str, received_at: datetime, candidates: Sequence[Candidate], *, guess: bool) -> tuple[str, int] | None:
+    """The attempt that the carrier means by this id: the one that has it.
 
-    It is the unknown one, if there is one only and no other attempt may have been taken under an id that we have not
+    With `guess`, for carriers whose receipts cannot name an attempt, also one whose id no answer has told us: it is the
+    unknown one, if there is one only and no other attempt may have been taken under an id that we have not
     seen: not one that is still open, for its answer may be on its way, nor one that an operator found to be accepted.
     """
     by_id = [one for one in candidates if one.carrier_message_id == id_]
     if by_id:
         return by_id[0].key
-    nameless = [one for one in candidates if one.nameless]
+    nameless = [one for one in candidates if one.nameless and guess]
     if len(nameless) != 1 or nameless[0].state != State.UNKNOWN or nameless[0].attempted_at > received_at:
         return None
     return nameless[0].key

@@ -6,6 +6,8 @@ from typing import NamedTuple
 from schemas.identity import event_id
 
 TWILIO, TELNYX, SMPP = PROVIDERS = ("twilio", "telnyx", "smpp")
+# Their receipts cannot carry an address of ours, and are found by the id that the carrier gave the message.
+UNADDRESSED = frozenset({SMPP})
 # Asked with the same key and bytes, they do once what they are asked twice.
 KEYED = frozenset({TELNYX})
 

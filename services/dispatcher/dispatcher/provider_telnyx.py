@@ -63,6 +63,13 @@ def receipt_of(body: bytes) -> tuple[str, Receipt | None]:
     return str(id_), _proven(str(id_), status, _code(payload)) if known else None
 
 
+def parties_of(body: bytes) -> tuple[str, str]:
+    """Whom the message of a receipt went to, and from which sender; empty where it does not say. Raises Unreadable."""
+    payload = _within(_event(body), "payload")
+    to, sender = _first(payload, "to").get("phone_number"), _within(payload, "from").get("phone_number")
+    return str(to or ""), str(sender or "")
+
+
 def inbound_of(body: bytes) -> Inbound:
     """What a person sent. Raises Unreadable."""
     payload = _within(_event(body), "payload")

@@ -10,7 +10,7 @@ from kernel.outbox import Outbox
 
 from dispatcher.attempt import SERVICE, Attempt, Evidence, NeverPosted, NoReceipt, State
 from dispatcher.outcome import NAMELESS, Accepted, NotAccepted, Rejected
-from dispatcher.provider import KEYED
+from dispatcher.provider import KEYED, UNADDRESSED
 from dispatcher.receipt import Delivered, NotDelivered
 from dispatcher.store import of_providers, q
 from dispatcher.store_opt_outs import Word, change_opt_outs
@@ -117,12 +117,11 @@ async def _write(connection: Connection, changed: list[Attempt]) -> None:
             [a.accepted_at for a in changed],
             [a.unresolved_at for a in changed],
         )
-        await _learn_ids(
-            connection, [a for a in changed if a.state == State.ACCEPTED and a.carrier_message_id != NAMELESS]
-        )
+        await _learn_ids(connection, [a for a in changed if a.provider in UNADDRESSED and a.state == State.ACCEPTED])
 
 
 async def _learn_ids(connection: Connection, accepted: list[Attempt]) -> None:
+    accepted = [attempt for attempt in accepted if attempt.carrier_message_id != NAMELESS]
     if accepted:
         await connection.execute(
             of_providers.learn_carrier_ids,

@@ -262,10 +262,18 @@ TAKEN = Candidate((RID, 3), "accepted", "m3", NOON)
 
 def test_a_receipt_with_an_id_nobody_told_us_is_the_only_unknown_attempts() -> None:
     later = NOON + timedelta(seconds=1)
-    assert parking.adopt("m1", later, [UNKNOWN, TAKEN]) == UNKNOWN.key
-    assert parking.adopt("m3", later, [UNKNOWN, TAKEN]) == TAKEN.key
-    assert parking.adopt("m1", later, [UNKNOWN, OPEN]) is None, "its answer may be on its way"
-    assert parking.adopt("m1", later, [UNKNOWN, replace(UNKNOWN, key=(RID, 4))]) is None, "it may be either's"
-    assert parking.adopt("m1", later, [UNKNOWN, replace(TAKEN, carrier_message_id="unknown")]) is None
-    assert parking.adopt("m1", later, [TAKEN]) is None
-    assert parking.adopt("m1", NOON - timedelta(seconds=1), [UNKNOWN]) is None, "it came before the attempt"
+    assert parking.adopt("m1", later, [UNKNOWN, TAKEN], guess=True) == UNKNOWN.key
+    assert parking.adopt("m3", later, [UNKNOWN, TAKEN], guess=True) == TAKEN.key
+    assert parking.adopt("m1", later, [UNKNOWN, OPEN], guess=True) is None, "its answer may be on its way"
+    assert parking.adopt("m1", later, [UNKNOWN, replace(UNKNOWN, key=(RID, 4))], guess=True) is None, (
+        "it may be either's"
+    )
+    assert parking.adopt("m1", later, [UNKNOWN, replace(TAKEN, carrier_message_id="unknown")], guess=True) is None
+    assert parking.adopt("m1", later, [TAKEN], guess=True) is None
+    assert parking.adopt("m1", NOON - timedelta(seconds=1), [UNKNOWN], guess=True) is None, "it came before the attempt"
+
+
+def test_a_carrier_that_can_name_attempts_is_not_guessed_about() -> None:
+    later = NOON + timedelta(seconds=1)
+    assert parking.adopt("m1", later, [UNKNOWN], guess=False) is None
+    assert parking.adopt("m3", later, [UNKNOWN, TAKEN], guess=False) == TAKEN.key

@@ -60,7 +60,7 @@ SELECT seq, received_at, provider, carrier_message_id, recipient_id::text, attem
  WHERE look_at <= $1 ORDER BY look_at LIMIT $2 FOR UPDATE SKIP LOCKED;
 
 -- name: candidates
--- The attempts at a person from a sender, by a provider whose receipts do not name them.
+-- The attempts at a person from a sender, by this provider.
 SELECT a.recipient_id::text, a.attempt, a.state, a.carrier_message_id, a.attempted_at
   FROM messages m JOIN attempts a USING (recipient_id)
  WHERE m.person_id = $1 AND m.sender = $2 AND a.provider = $3;

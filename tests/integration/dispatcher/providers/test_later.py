@@ -46,15 +46,16 @@ async def test_twilios_list_says_nothing_of_what_was_never_taken(carried: Carrie
     assert await carried.told(number) == [["SendAttempted", "MessageUnresolved"]]
 
 
-async def reports(carried: Carried, id_: str, status: str, query: str = "") -> int:
-    """A receipt as the carrier sends it."""
-    url = f"{carried.stack.url}{callback.path(carried.provider)}{query}"
+async def reports(carried: Carried, id_: str, status: str, number: str) -> int:
+    """A receipt as the carrier sends it, to an address that names no attempt."""
+    url = f"{carried.stack.url}{callback.path(carried.provider)}"
     if carried.provider == TELNYX:
-        payload = {"id": id_, "to": [{"status": status}], "errors": []}
+        to = [{"phone_number": number, "status": status}]
+        payload = {"id": id_, "to": to, "from": {"phone_number": carried.sender}, "errors": []}
         body = orjson.dumps({"data": {"event_type": "message.finalized", "payload": payload}})
         headers = signed(body)
     else:
-        form = {"MessageSid": id_, "MessageStatus": status}
+        form = {"MessageSid": id_, "MessageStatus": status, "To": number, "From": carried.sender}
         body = urlencode(form).encode()
         signature = RequestValidator(ENVIRONMENT["TWILIO_AUTH_TOKEN"]).compute_signature(url, form)
         headers = {"X-Twilio-Signature": signature, "Content-Type": "application/x-www-form-urlencoded"}
@@ -80,7 +81,7 @@ async def test_a_receipt_that_names_no_attempt_is_applied_by_its_id(carried: Car
     await carried.publish(carried.released(number))
     await carried.told(number, until="MessageAccepted")
     [line] = await carried.ledger(number)
-    assert await reports(carried, line["message_id"], "delivered") == 204
+    assert await reports(carried, line["message_id"], "delivered", number) == 204
     await carried.told(number, until="MessageDelivered")
 
 
@@ -93,7 +94,7 @@ async def test_a_receipt_for_an_id_that_is_not_known_yet_is_parked_and_replayed_
     await eventually(lambda: posted(carried, number), lambda: "it is posted")
     [line] = await carried.ledger(number)
     for _ in range(3):
-        assert await reports(carried, line["message_id"], "delivered") == 204
+        assert await reports(carried, line["message_id"], "delivered", number) == 204
     fates = "SELECT fate, look_at FROM callbacks WHERE carrier_message_id = $1"
     assert {row["fate"] for row in await carried.database.fetch(fates, line["message_id"])} == {"parked"}
     [story] = await carried.told(number, until="MessageDelivered")
@@ -109,7 +110,7 @@ async def test_a_receipt_for_an_id_that_is_not_known_yet_is_parked_and_replayed_
 async def test_a_receipt_that_stays_nobodys_is_kept_and_looked_at_ever_more_rarely(carried: Carried) -> None:
     if carried.provider not in (TWILIO, TELNYX):
         return
-    assert await reports(carried, carried.campaign_id, "delivered") == 204
+    assert await reports(carried, carried.campaign_id, "delivered", carried.number()) == 204
     query = "SELECT fate, look_at, received_at FROM callbacks WHERE carrier_message_id = $1"
 
     async def waits_longer() -> bool:

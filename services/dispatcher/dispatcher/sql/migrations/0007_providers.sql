@@ -13,7 +13,8 @@ ALTER TABLE in_flight
     ADD COLUMN doubt_code text;
 CREATE INDEX in_flight_to_repeat ON in_flight (repeat_at) WHERE repeat_at IS NOT NULL;
 
--- By which attempt a carrier's id is meant: for receipts that do not name recipient and attempt under our signature.
+-- By which attempt an SMSC's id is meant: its receipts cannot name recipient and attempt under our signature, and may
+-- write numbers as they like.
 CREATE TABLE carrier_ids (
     provider           text        NOT NULL,
     carrier_message_id text        NOT NULL,
