@@ -129,10 +129,13 @@ class _Session:
         answered: asyncio.Future[Seen] = asyncio.get_running_loop().create_future()
         self._submitted[sequence] = answered
         self._writer.write(smpp.numbered(request, sequence))
+        written_at = time.monotonic()
         try:
             async with asyncio.timeout(patience_s):
                 return await answered
         except TimeoutError:
+            if self._heard_at < written_at:  # dead: whatever else is written on it becomes an unknown too
+                self._writer.transport.abort()
             return NoAnswer.TIMEOUT
         finally:
             self._submitted.pop(sequence, None)

@@ -36,7 +36,7 @@ def answer(status: int, body: bytes, retry_after_s: float | None = None) -> Answ
     fields = _object(body)
     data, code = _within(fields, "data"), _code(fields)
     id_, parts = data.get("id"), data.get("parts")
-    row = Said.THROTTLED if 400 <= status < 500 and code in NO_ROOM else said(status, has_id=is_id(id_), keyed=True)
+    row = _row(status, code, has_id=is_id(id_))
     return Answer(
         row,
         carrier_message_id=str(id_) if is_id(id_) else None,
@@ -45,6 +45,14 @@ def answer(status: int, body: bytes, retry_after_s: float | None = None) -> Answ
         segments=parts if isinstance(parts, int) and 0 < parts < 1000 else None,
         retry_after_s=retry_after_s,
     )
+
+
+def _row(status: int, code: str | None, *, has_id: bool) -> Said:
+    row = said(status, has_id=has_id, keyed=True)
+    if 400 <= status < 500 and code in NO_ROOM:
+        return Said.THROTTLED
+    # A refusal without an error of Telnyx's is somebody's in between, who has not looked at the key.
+    return Said.NOT_ADMITTED if row == Said.REFUSED and code is None else row
 
 
 def is_inbound(body: bytes) -> bool:

@@ -133,6 +133,7 @@ def telnyx_refusal(code: str) -> object:
         (telnyx(400, telnyx_refusal("40300")), *[Rejected(FailureReason.OPTED_OUT, "40300")] * 2),
         (telnyx(400, telnyx_refusal("40310")), *[Rejected(FailureReason.INVALID_NUMBER, "40310")] * 2),
         (telnyx(401, telnyx_refusal("10009")), Rejected(FailureReason.ACCOUNT, "10009"), "again: carrier_error"),
+        (telnyx(404), Rejected(FailureReason.UNKNOWN, None), "again: carrier_error"),
         (telnyx(422), Rejected(FailureReason.UNKNOWN, None), Unknown(UnresolvedReason.CARRIER_ERROR, None)),
         (telnyx(500), *[Unknown(UnresolvedReason.CARRIER_ERROR, "500")] * 2),
         (telnyx(302), *[Unknown(UnresolvedReason.CARRIER_ERROR, "302")] * 2),
