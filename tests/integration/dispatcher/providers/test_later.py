@@ -4,6 +4,7 @@ import asyncio
 import base64
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from urllib.parse import urlencode
 
@@ -171,6 +172,22 @@ async def test_two_dispatchers_one_frozen_while_it_posts_text_nobody_twice(carri
     assert not any("MessageUnresolved" in story for story in stories)
     lines = [line for line in await carried.ledger(*numbers) if line["accepted"]]
     assert sorted(line["to"] for line in lines) == sorted(numbers)
+
+
+async def test_kill_after_kill_and_dropped_answers_leave_nobody_unknown_within_the_keys_life(carried: Carried) -> None:
+    if carried.provider != TELNYX:
+        return
+    await carried.faults(drop_response=0.2, latency_ms=200, throttle_per_s=200, receipts={"silent": 1}, seed=5)
+    numbers = [carried.number() for _ in range(500)]
+    await carried.publish(*map(carried.released, numbers))
+    for enough in (60, 180, 300, 420):
+        await eventually(lambda enough=enough: some_posted(carried, numbers, enough), lambda: "some", patience_s=30)  # type: ignore[misc]
+        carried.stack.dispatcher.stop(signal.SIGKILL)
+        carried.stack.dispatcher.start()
+    stories = await carried.told(*numbers, until="MessageAccepted")
+    assert not any("MessageUnresolved" in story for story in stories)
+    lines = await carried.ledger(*numbers)
+    assert Counter(line["to"] for line in lines if line["accepted"]) == dict.fromkeys(numbers, 1)
 
 
 async def some_posted(carried: Carried, numbers: list[str], count: int) -> bool:
