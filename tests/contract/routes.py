@@ -50,7 +50,7 @@ def apis() -> dict[str, FastAPI]:
     """The four apps, built as their services do, with nothing behind them."""
     wake, revocations = asyncio.Event(), Revocations("")
     probes: Any = type("Probes", (), {"ready": staticmethod(_none), "status": staticmethod(_none)})
-    webhooks = Webhooks(NOTHING, NOTHING, NOTHING, DispatcherSettings(**SETTINGS), wake)
+    webhooks = Webhooks(NOTHING, DispatcherSettings(**SETTINGS))
     persons = Persons(NOTHING, NOTHING, wake)
     access = Access(NOTHING, SETTINGS["token_key"], revocations, wake, NOTHING, NOTHING, NOTHING)
     return {

@@ -27,6 +27,7 @@ SIMULATOR = simulator.read({"TWILIO_ACCOUNT_SID": "AC1", "TWILIO_AUTH_TOKEN": "x
 OF_SIMULATOR_ALONE = {
     "SIMULATOR_DATA": f"`{SIMULATOR.data}`",
     "SIMULATOR_SENT_CALLBACKS": f"`{SIMULATOR.sent_callbacks:d}`",
+    "TELNYX_SIGNING_KEY": "`make run` makes it",
 }
 
 

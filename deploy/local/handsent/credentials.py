@@ -1,10 +1,13 @@
 """The secrets of one home: made once, kept in HANDSENT_HOME/secrets.json, readable by its owner only."""
 
+import base64
 import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 MAKERS: dict[str, Callable[[], str]] = {
     "PERSON_ID_SECRET": lambda: secrets.token_hex(32),
@@ -13,6 +16,8 @@ MAKERS: dict[str, Callable[[], str]] = {
     "CALLBACK_KEY": lambda: secrets.token_hex(32),
     "TWILIO_ACCOUNT_SID": lambda: "AC" + secrets.token_hex(16),
     "TWILIO_AUTH_TOKEN": lambda: secrets.token_hex(16),
+    "TELNYX_API_KEY": lambda: "KEY" + secrets.token_hex(24),
+    "TELNYX_SIGNING_KEY": lambda: base64.b64encode(secrets.token_bytes(32)).decode(),  # of the simulator alone
     "POSTGRES_PASSWORD": lambda: secrets.token_hex(24),
 }
 
@@ -24,7 +29,13 @@ def load(home: Path) -> dict[str, str]:
     missing = {name: make() for name, make in MAKERS.items() if name not in known}
     if missing:
         write_private(path, json.dumps(known | missing, indent=2) + "\n")
-    return known | missing
+    return known | missing | _derived(known | missing)
+
+
+def _derived(made: Mapping[str, str]) -> dict[str, str]:
+    """What follows from a secret."""
+    signing = Ed25519PrivateKey.from_private_bytes(base64.b64decode(made["TELNYX_SIGNING_KEY"]))
+    return {"TELNYX_PUBLIC_KEY": base64.b64encode(signing.public_key().public_bytes_raw()).decode()}
 
 
 def write_private(path: Path, text: str) -> None:

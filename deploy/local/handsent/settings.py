@@ -14,6 +14,7 @@ SERVICE_PORTS = ("INTAKE_PORT", "SCHEDULER_PORT", "DISPATCHER_PORT", "PROJECTION
 # The addresses that follow a port unless they are set.
 FOLLOWS = {
     "CARRIER_URL": "CARRIER_PORT",
+    "TELNYX_URL": "CARRIER_PORT",
     "PUBLIC_URL": "DISPATCHER_PORT",
     "INTAKE_URL": "INTAKE_PORT",
     "SCHEDULER_URL": "SCHEDULER_PORT",
@@ -39,6 +40,7 @@ class StackSettings(ServiceSettings):
     projections_port: int = Field(8002, ge=1, le=65535)
     carrier_port: int = Field(8010, ge=1, le=65535)
     carrier_url: str = Field("", pattern=URL)
+    telnyx_url: str = Field("", pattern=URL)
     public_url: str = Field("", pattern=URL)
     intake_url: str = Field("", pattern=URL)
     scheduler_url: str = Field("", pattern=URL)

@@ -39,7 +39,7 @@ async def serve(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         store = Store(settings.data)
         stack.callback(store.close)
-        gateway = Gateway(store, settings.account_sid, settings.auth_token)
+        gateway = Gateway(store, settings.account_sid, settings.auth_token, settings.telnyx_signing_key)
         committer = asyncio.create_task(store.commit_for_ever())
         workers = [asyncio.create_task(gateway.work_for_ever()) for _ in range(WORKERS)]
         stack.push_async_callback(_cancel, [committer, *workers])

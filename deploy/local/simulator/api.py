@@ -1,4 +1,4 @@
-"""The HTTP face: Twilio's Messages API, and the controls under /simulator/."""
+"""The HTTP face: Twilio's Messages API (Telnyx's is beside it), and the controls under /simulator/."""
 
 import asyncio
 import base64
@@ -12,6 +12,7 @@ import orjson
 from aiohttp import web
 
 from . import twilio
+from .api_telnyx import TelnyxApi
 from .carrier import Carrier
 from .decision import Decision, refuse
 from .faults import FaultError, parse
@@ -32,6 +33,7 @@ class Api:
         self._gateway = gateway
         self._carrier = Carrier(sent_callbacks=settings.sent_callbacks)
         self._faults: object = {}
+        self._telnyx = TelnyxApi(settings, store, gateway, self._carrier)
         basic = f"{settings.account_sid}:{settings.auth_token}".encode()
         self._authorization = b"Basic " + base64.b64encode(basic)
 
@@ -40,6 +42,7 @@ class Api:
         app.router.add_post(f"{MESSAGES}.json", self.send)
         app.router.add_get(f"{MESSAGES}.json", self.list_messages)
         app.router.add_get(f"{MESSAGES}/{{message}}.json", self.fetch_message)
+        app.router.add_post("/v2/messages", self._telnyx.send)
         app.router.add_get("/simulator/ledger", self.ledger)
         app.router.add_get("/simulator/faults", self.show_faults)
         app.router.add_put("/simulator/faults", self.replace_faults)
@@ -112,7 +115,8 @@ class Api:
         entries = await asyncio.to_thread(
             self._store.newest, request.query.get("To"), request.query.get("From"), int(size)
         )
-        found = (self._store.find(entry["message_id"]) for entry in entries)
+        since = request.query.get("DateSent>", "")  # a date, of which its whole day counts
+        found = (self._store.find(entry["message_id"]) for entry in entries if entry["received_at"][:10] >= since)
         messages = [self._as_known_now(*pair) for pair in found if pair]
         return _json(twilio.page(self._settings.account_sid, messages, int(size)))
 
@@ -154,12 +158,14 @@ class Api:
             return _problem("the body is not JSON")
         if flaw := _flaw_of_reply(reply):
             return _problem(flaw)
+        provider = reply.get("provider") or self._settings.provider_of(reply["to"])
         status, message_id, said = await self._gateway.inbound(
-            self._settings.inbound_url,
+            self._settings.inbound_url(provider),
             reply.get("message_id"),
             reply["from"],
             reply["to"],
             reply["body"],
+            provider,
             reply.get("opt_out_type"),
         )
         answers = {"answers": said} if said else {}
@@ -178,11 +184,13 @@ def _header(request: web.Request, name: str) -> str | None:
 def _flaw_of_reply(reply: object) -> str | None:
     if not isinstance(reply, dict):
         return "the body must be a JSON object"
-    if unknown := sorted(set(reply) - {"from", "to", "body", "message_id", "opt_out_type"}):
-        return f"unknown key {unknown[0]}; known are from, to, body, message_id, opt_out_type"
+    if unknown := sorted(set(reply) - {"from", "to", "body", "message_id", "opt_out_type", "provider"}):
+        return f"unknown key {unknown[0]}; known are from, to, body, message_id, opt_out_type, provider"
     for key in ("from", "to", "body"):
         if not isinstance(reply.get(key), str) or (key != "body" and not reply[key]):
             return f"{key} must be a text"
+    if reply.get("provider", "twilio") not in ("twilio", "telnyx"):
+        return "provider must be twilio or telnyx"
     for key in ("message_id", "opt_out_type"):
         if not isinstance(reply.get(key, ""), str):
             return f"{key} must be a text"

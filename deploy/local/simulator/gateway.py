@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from . import telnyx
 from .line import Line
+from .receipts import Receipt
 from .records import Promise
 from .signature import sign
 from .store import Store
@@ -32,8 +34,9 @@ class Owed:
 
 
 class Gateway:
-    def __init__(self, store: Store, account_sid: str, auth_token: str) -> None:
+    def __init__(self, store: Store, account_sid: str, auth_token: str, telnyx_seed: bytes = b"") -> None:
         self._store = store
+        self._telnyx_seed = telnyx_seed
         self._account_sid = account_sid
         self._auth_token = auth_token
         self._ready: asyncio.Queue[Owed] = asyncio.Queue()
@@ -59,14 +62,24 @@ class Gateway:
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     async def inbound(
-        self, url: str, message_id: str | None, sender: str, to: str, body: str, opt_out_type: str | None = None
+        self,
+        url: str,
+        message_id: str | None,
+        sender: str,
+        to: str,
+        body: str,
+        provider: str = "twilio",
+        opt_out_type: str | None = None,
     ) -> tuple[int, str, list[str]]:
         """The webhook's status (502 when there was no answer), the message's id, and what is sent back for TwiML."""
         message_id = message_id or f"SM{secrets.token_hex(16)}"
         line = Line()
         try:
-            form = inbound_form(self._account_sid, message_id, sender, to, body, opt_out_type)
-            status = await self._post(line, url, form)
+            if provider == "telnyx":
+                status = await self._post_json(line, url, telnyx.inbound_event(message_id, sender, to, body))
+            else:
+                form = inbound_form(self._account_sid, message_id, sender, to, body, opt_out_type)
+                status = await self._post(line, url, form)
         except (OSError, ValueError):
             status = 502
         finally:
@@ -74,13 +87,8 @@ class Gateway:
         return status, message_id, said_in(line.body) if status == HTTPStatus.OK else []
 
     async def _delivered(self, line: Line, owed: Owed) -> bool:
-        promise, receipt = owed.promise, owed.promise.receipts[owed.next]
-        assert promise.callback is not None
-        form = status_form(
-            self._account_sid, promise.message_id, promise.to, promise.sender, receipt.status, receipt.code
-        )
         try:
-            status = await self._post(line, promise.callback, form)
+            status = await self._tell(line, owed.promise, owed.promise.receipts[owed.next])
         except OSError as error:  # first, as a refused certificate is both
             self._note(reachable=False, why=type(error).__name__)
             return False
@@ -89,6 +97,19 @@ class Gateway:
             return True
         self._note(reachable=status < 500, why=str(status))
         return status < 500
+
+    async def _tell(self, line: Line, promise: Promise, receipt: Receipt) -> int:
+        assert promise.callback is not None
+        if promise.provider == "telnyx":
+            event = telnyx.status_event(promise, receipt.status, receipt.code)
+            return await self._post_json(line, promise.callback, event)
+        form = status_form(
+            self._account_sid, promise.message_id, promise.to, promise.sender, receipt.status, receipt.code
+        )
+        return await self._post(line, promise.callback, form)
+
+    async def _post_json(self, line: Line, url: str, event: bytes) -> int:
+        return await line.post(url, telnyx.signed(event, self._telnyx_seed), event, TIMEOUT_S)
 
     async def _post(self, line: Line, url: str, form: Mapping[str, str]) -> int:
         headers = (

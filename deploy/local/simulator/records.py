@@ -35,6 +35,7 @@ class Promise:
     accepted_at: datetime
     callback: str | None
     receipts: tuple[Receipt, ...]
+    provider: str = "twilio"
 
 
 def timestamp(at: datetime) -> str:
@@ -69,12 +70,15 @@ def ledger_line(entry: Entry, message_id: str | None) -> bytes:
     )
 
 
-def promise_line(message_id: str, callback: str | None, receipts: tuple[Receipt, ...]) -> bytes:
+def promise_line(
+    message_id: str, callback: str | None, receipts: tuple[Receipt, ...], provider: str = "twilio"
+) -> bytes:
     return orjson.dumps(
         {
             "message_id": message_id,
             "callback": callback,
             "receipts": [(receipt.after_ms, receipt.status, receipt.code) for receipt in receipts],
+            **({} if provider == "twilio" else {"provider": provider}),
         },
         option=orjson.OPT_APPEND_NEWLINE,
     )
@@ -96,4 +100,5 @@ def promise_of(entry: Mapping[str, str], promise: Mapping[str, object]) -> Promi
         datetime.fromisoformat(entry["received_at"]),
         callback,
         tuple(Receipt(*receipt) for receipt in receipts),
+        str(promise.get("provider", "twilio")),
     )

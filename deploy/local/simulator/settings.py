@@ -1,5 +1,8 @@
 """The environment, read once at start into a frozen, validated object."""
 
+import base64
+import binascii
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,10 +22,17 @@ class Settings:
     auth_token: str = field(repr=False)
     public_url: str
     sent_callbacks: bool
+    telnyx_api_key: str = field(default="", repr=False)
+    telnyx_signing_key: bytes = field(default=b"", repr=False)
+    provider: str = "twilio"
+    sender_providers: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def inbound_url(self) -> str:
-        return f"{self.public_url}/webhooks/twilio/inbound"
+    def inbound_url(self, provider: str) -> str:
+        return f"{self.public_url}/webhooks/{provider}/inbound"
+
+    def provider_of(self, sender: str) -> str:
+        """Which provider's webhooks tell what was sent to this number."""
+        return self.sender_providers.get(sender, self.provider)
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -34,6 +44,10 @@ def read(environ: Mapping[str, str]) -> Settings:
         auth_token=_secret(environ, "TWILIO_AUTH_TOKEN", wrong),
         public_url=_public_url(environ, wrong),
         sent_callbacks=_switch(environ, "SIMULATOR_SENT_CALLBACKS", wrong),
+        telnyx_api_key=environ.get("TELNYX_API_KEY", ""),
+        telnyx_signing_key=_seed(environ, "TELNYX_SIGNING_KEY", wrong),
+        provider=environ.get("PROVIDER") or "twilio",
+        sender_providers=_routes(environ, "SENDER_PROVIDERS", wrong),
     )
     if wrong:
         raise SettingsError("\n".join(wrong))
@@ -74,3 +88,24 @@ def _switch(environ: Mapping[str, str], name: str, wrong: list[str]) -> bool:
     if value not in ("0", "1"):
         wrong.append(f"{name} must be 0 or 1")
     return value == "1"
+
+
+def _seed(environ: Mapping[str, str], name: str, wrong: list[str]) -> bytes:
+    try:
+        seed = base64.b64decode(environ.get(name, ""), validate=True)
+    except binascii.Error:
+        seed = b"?"
+    if len(seed) not in (0, 32):
+        wrong.append(f"{name} must be an Ed25519 seed: 32 bytes in base64")
+    return seed
+
+
+def _routes(environ: Mapping[str, str], name: str, wrong: list[str]) -> Mapping[str, str]:
+    try:
+        routes = json.loads(environ.get(name) or "{}")
+    except json.JSONDecodeError:
+        routes = None
+    if not isinstance(routes, dict):
+        wrong.append(f"{name} must be a JSON object of numbers and providers")
+        return {}
+    return routes

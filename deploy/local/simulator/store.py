@@ -81,13 +81,17 @@ class Store:
     def durable_end(self) -> int:
         return self._durable_end
 
-    async def write(self, entry: Entry, callback: str | None, receipts: tuple[Receipt, ...]) -> str | None:
-        """Durable when it returns; the message's id if the carrier took it."""
+    async def write(
+        self, entry: Entry, callback: str | None, receipts: tuple[Receipt, ...], provider: str = "twilio",
+        replayed: str | None = None,
+    ) -> str | None:  # fmt: skip
+        """Durable when it returns; the message's id if the carrier took it. `replayed` is the id of a message that was
+        taken before, and is answered once more."""
         message_id = self._new_message_id() if entry.accepted else None
         group = self._group
         if message_id is not None:
-            self._promises_end += _put(group.promises, promise_line(message_id, callback, receipts))
-        self._ledger_end += _put(group.ledger, ledger_line(entry, message_id))
+            self._promises_end += _put(group.promises, promise_line(message_id, callback, receipts, provider))
+        self._ledger_end += _put(group.ledger, ledger_line(entry, message_id or replayed))
         self._waiting.set()
         await group.durable.wait()
         return message_id
@@ -134,6 +138,17 @@ class Store:
                 if entry["accepted"] and to in (None, entry["to"]) and sender in (None, entry["from"]):
                     found.append(entry)
         return found
+
+    def keyed(self) -> Iterator[tuple[dict[str, str], Promise]]:
+        """Messages of earlier runs that were answered with success under an idempotency key, the oldest first."""
+        with os.fdopen(os.dup(self._ledger), "rb") as lines:
+            lines.seek(0)
+            for line in lines:
+                if b'"idempotency_key":null' in line:
+                    continue
+                entry = orjson.loads(line)
+                if entry["accepted"] and entry["status"] < 300 and (found := self.find(entry["message_id"])):
+                    yield found
 
     def owed(self) -> Iterator[Promise]:
         """Promises of earlier runs that were not kept, as far as anyone knows."""

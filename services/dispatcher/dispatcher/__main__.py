@@ -13,14 +13,17 @@ from kernel.vault import open_vault
 from dispatcher import api, store
 from dispatcher.api_persons import Persons
 from dispatcher.app import TOPICS, Dispatcher
+from dispatcher.app_inbox import Inbox
 from dispatcher.app_intents import Intents
 from dispatcher.app_late import look_for_late
 from dispatcher.app_left import Left
+from dispatcher.app_look_up import LookUps
 from dispatcher.app_notices import Notices
 from dispatcher.app_outcomes import Outcomes
 from dispatcher.app_owner import Owner
+from dispatcher.app_parked import Parked
 from dispatcher.app_replay import OWN
-from dispatcher.gateway import TwilioGateway
+from dispatcher.gateway_all import gateways_of
 from dispatcher.settings import Settings
 from dispatcher.store_replies import Sealer
 
@@ -37,21 +40,24 @@ async def main(stop: runner.Stop) -> None:
     inputs = await health.bind_inputs(pool, settings.kafka_bootstrap, TOPICS)
     wake_relay = asyncio.Event()
     outcomes = Outcomes(pool, vault, wake_relay)
+    inbox = Inbox(pool, vault, outcomes, settings, wake_relay)
     revocations = Revocations(settings.kafka_bootstrap)
     relay = Relay(settings.database_url, SERVICE, settings.kafka_bootstrap, wake_relay, followed=OWN)
     # Owner and gateway outlive the rest: what has been taken is POSTed, and its outcome recorded, after the signal.
-    async with Owner(settings.database_url) as owner, TwilioGateway.of(settings) as gateway:
-        intents = Intents(pool, vault, owner, gateway, outcomes, settings, wake_relay)
+    async with Owner(settings.database_url) as owner, gateways_of(settings, inbox) as gateways:
+        intents = Intents(pool, vault, owner, gateways, outcomes, settings, wake_relay)
+        parked = Parked(pool, vault, settings.person_id_secret, wake_relay)
+        look_ups = LookUps(pool, vault, gateways, outcomes, settings.look_up_s)
         left = Left(pool, owner, intents, outcomes, settings.unconfirmed_after_s)
         dispatcher = Dispatcher(Sealer(vault, settings.person_id_secret), intents.queued)
         batches = BatchLoop(pool, dispatcher.handle, wake_relay, dispatcher.committed)
         persons = Persons(pool, vault, wake_relay)
-        notices = Notices(pool, vault, settings.answers, gateway.post)
+        notices = Notices(pool, vault, settings.answers, gateways.ask)
         probes = health.Health(pool, inputs, settings.kafka_bootstrap, also=lambda: api.depths(pool))
         await runner.together(
             stop,
             runner.serve(
-                api.build(pool, vault, settings, probes, outcomes, persons, wake_relay, intents.queued, revocations),
+                api.build(pool, vault, settings, probes, inbox, persons, wake_relay, intents.queued, revocations),
                 settings.bind_host,
                 settings.dispatcher_port,
             ),
@@ -62,6 +68,8 @@ async def main(stop: runner.Stop) -> None:
             left.look(),
             left.sweep(),
             look_for_late(pool, wake_relay),
+            look_ups.run(),
+            parked.look(),
             persons.keep_finishing(),
             notices.run(),
         )

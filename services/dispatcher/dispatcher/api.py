@@ -24,10 +24,10 @@ from dispatcher.api_holds import Holds
 from dispatcher.api_opt_outs import OptOuts
 from dispatcher.api_persons import Persons
 from dispatcher.api_webhooks import Webhooks
-from dispatcher.app_outcomes import Outcomes
+from dispatcher.app_inbox import Inbox
 from dispatcher.attempt import Attempt, State
 from dispatcher.keywords import Verdict
-from dispatcher.outcome import Accepted, NotAccepted, Outcome, Rejected
+from dispatcher.outcome import NAMELESS, Accepted, NotAccepted, Outcome, Rejected
 from dispatcher.settings import Settings
 from dispatcher.store import q
 from dispatcher.store_attempts import Proof, settle
@@ -59,7 +59,7 @@ class Resolution(BaseModel):
     def as_outcome(self) -> Outcome:
         match self.resolution:
             case Found.ACCEPTED:
-                return Accepted(self.carrier_message_id or "unknown")
+                return Accepted(self.carrier_message_id or NAMELESS)
             case Found.REJECTED:
                 return Rejected(FailureReason.UNKNOWN, None)
             case Found.NOT_ACCEPTED:
@@ -154,14 +154,14 @@ def build(
     vault: Vault,
     settings: Settings,
     probes: Health,
-    outcomes: Outcomes,
+    inbox: Inbox,
     persons: Persons,
     relay: asyncio.Event,
     queued: asyncio.Event,
     revocations: Revocations,
 ) -> ASGIApp:
     """The service's HTTP side."""
-    webhooks = Webhooks(pool, vault, outcomes, settings, relay)
+    webhooks = Webhooks(inbox, settings)
     return webhooks.ahead_of(build_api(pool, vault, settings, probes, webhooks, persons, revocations, relay, queued))
 
 

@@ -1,56 +1,42 @@
 """The carrier's webhooks: status callbacks and inbound messages, signed over our public URL."""
 
-import asyncio
 import hmac
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
 import structlog
 from fastapi import APIRouter, FastAPI, Request, Response
-from kernel.database import Pool
 from kernel.errors import retriable
 from kernel.openapi import opens, refuses, takes_form, text
-from kernel.vault import Vault
 from kernel.web import Direct, Problem, problem_response, read_body
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 from twilio.request_validator import RequestValidator
 
-from dispatcher import callback, keywords, receipt, store_notices, store_replies
-from dispatcher.app_batcher import Batcher
-from dispatcher.app_outcomes import Callback, Outcomes
-from dispatcher.attempt import PROVIDER
-from dispatcher.keywords import Verdict
-from dispatcher.notice import Way
-from dispatcher.outcome import LONGEST_ID
+from dispatcher import callback
+from dispatcher import provider_twilio as twilio
+from dispatcher.api_telnyx import TelnyxWebhooks
+from dispatcher.app_inbox import Inbox
+from dispatcher.provider import TWILIO, Unreadable
 from dispatcher.settings import Settings
-from dispatcher.store_attempts import Proof
-from dispatcher.store_replies import Reply
 
 log = structlog.get_logger()
 
-STATUS, INBOUND = callback.PATH, f"/webhooks/{PROVIDER}/inbound"
+STATUS, INBOUND = callback.path(TWILIO), f"/webhooks/{TWILIO}/inbound"
 LARGEST_FORM = 64 * 1024
 MOST_FIELDS = 200
-SENDER_PATIENCE_S, SENDER_POLL_S = 2.0, 0.1
-INBOUND_LINGER_S, INBOUND_PATIENCE_S = 0.005, 8.0
-ANSWERED = frozenset({Verdict.STOP, Verdict.START, Verdict.HELP})
 XML = '<?xml version="1.0" encoding="UTF-8"?>'
 
 
 class Webhooks:
     """Endpoints that read the raw request: no validation layer, for every message comes by here."""
 
-    def __init__(self, pool: Pool, vault: Vault, outcomes: Outcomes, settings: Settings, relay: asyncio.Event) -> None:
-        self._pool, self._outcomes, self._relay = pool, outcomes, relay
-        self._public_url = settings.public_url
-        self._sealer = store_replies.Sealer(vault, settings.person_id_secret)
-        self._answers = settings.answers
+    def __init__(self, inbox: Inbox, settings: Settings) -> None:
+        self._inbox, self._public_url = inbox, settings.public_url
         self._callback_key = settings.callback_key.encode()
         self._signatures = RequestValidator(settings.twilio_auth_token)
-        self._replies = Batcher[Reply]("replies", self._receive, INBOUND_LINGER_S, INBOUND_PATIENCE_S)
+        self._telnyx = TelnyxWebhooks(inbox, settings)
 
     def router(self) -> APIRouter:
         """The endpoints as routes, for OpenAPI; `ahead_of` serves them."""
@@ -60,11 +46,12 @@ class Webhooks:
                              openapi_extra=signed, responses=refuses(403))  # fmt: skip
         router.add_api_route(INBOUND, self.inbound, methods=["POST"], response_class=Response, openapi_extra=signed,
                              responses={**refuses(403), **text("text/xml", "The answer, if any (TwiML)")})  # fmt: skip
+        router.include_router(self._telnyx.router())
         return router
 
     def ahead_of(self, api: FastAPI) -> ASGIApp:
         """The webhooks, then the rest: a framework's layers and routing would cost 90 µs of a receipt's 150."""
-        endpoints = {STATUS: self.status, INBOUND: self.inbound}
+        endpoints = {STATUS: self.status, INBOUND: self.inbound, **self._telnyx.endpoints}
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             endpoint = endpoints.get(scope.get("path", ""))
@@ -80,28 +67,22 @@ class Webhooks:
         """A receipt: stored and, where it is about an attempt of ours, in effect before it is answered."""
         form, body = await self._signed(request)
         try:
-            proven = receipt.read(form)
-        except receipt.Unreadable as error:
+            sid, receipt = twilio.receipt_of(form)
+        except Unreadable as error:
             raise Problem(400, "bad_callback", str(error)) from None
-        key, now = callback.read(_query(request), self._callback_key), datetime.now(UTC)
-        proof = Proof(*key, proven, now) if key is not None and proven is not None else None
-        await self._outcomes.receive(Callback(now, key, body, proof))
+        key = callback.read(_query(request), self._callback_key)
+        await self._inbox.receipt(TWILIO, sid, body, receipt, key)
         return Response(status_code=204)
 
     async def inbound(self, request: Request) -> Response:
         """What a person answered: stored, and a STOP in force, before it is answered; confirmed in the answer."""
         form, _ = await self._signed(request)
-        reply = _reply(form, datetime.now(UTC))
-        await self._until_known(reply.sender)
-        await self._replies.put(reply)
-        return Response(_twiml(await self._answer(reply)), media_type="text/xml")
-
-    async def _answer(self, reply: Reply) -> str:
-        """What the reply was answered with when it came first: a repeated webhook says neither more nor less."""
-        if reply.way != Way.WEBHOOK or reply.verdict not in ANSWERED:
-            return ""
-        kind = await store_notices.answer_of(self._pool, reply.carrier_message_id, reply.received_at)
-        return self._answers.of(kind) if kind else ""
+        try:
+            inbound = twilio.inbound_of(form)
+        except Unreadable as error:
+            raise Problem(400, "bad_message", str(error)) from None
+        reply = await self._inbox.reply(TWILIO, inbound)
+        return Response(_twiml(await self._inbox.answer_to(reply)), media_type="text/xml")
 
     async def _signed(self, request: Request) -> tuple[dict[str, str], bytes]:
         """The form, and as it came, if the carrier signed it for the URL it was given. Raises Problem 403, 413, 400."""
@@ -122,18 +103,6 @@ class Webhooks:
         exact = hmac.compare_digest(expected.encode(), signature.encode())
         return exact or bool(self._signatures.validate(url, form, signature))
 
-    async def _until_known(self, sender: str) -> None:
-        """A person can answer before the campaign's first event has reached us; after a while the reply is parked."""
-        deadline = asyncio.get_running_loop().time() + SENDER_PATIENCE_S
-        while await store_replies.owner_of(self._pool, sender) is None:
-            if asyncio.get_running_loop().time() > deadline:
-                return
-            await asyncio.sleep(SENDER_POLL_S)
-
-    async def _receive(self, replies: Sequence[Reply]) -> None:
-        if await store_replies.receive(self._pool, self._sealer, replies):
-            self._relay.set()
-
 
 async def answered(endpoint: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
     """The endpoint's answer, or the problem it raised."""
@@ -149,15 +118,6 @@ async def answered(endpoint: Callable[[Request], Awaitable[Response]], request: 
             return problem_response(Problem(503, "try_again", "Something this needs is away. Try again."))
         log.error("webhook_broke", exc_info=error)
         return problem_response(Problem(500, "internal", "Something went wrong on our side."))
-
-
-def _reply(form: dict[str, str], now: datetime) -> Reply:
-    sid, number, sender = (form.get(field, "").strip() for field in ("MessageSid", "From", "To"))
-    if not all(0 < len(value) <= LONGEST_ID and value.isprintable() for value in (sid, number, sender)):
-        raise Problem(400, "bad_message", "MessageSid, From or To is missing or absurd.")
-    body, carrier_says = form.get("Body", "").replace("\0", ""), form.get("OptOutType", "")  # Postgres keeps no NUL
-    way = Way.NONE if carrier_says else Way.WEBHOOK  # who reads STOP for us answers it, too
-    return Reply(sid, number, sender, body, keywords.verdict(body, carrier_says), now, way)
 
 
 def _query(request: Request) -> dict[str, str]:

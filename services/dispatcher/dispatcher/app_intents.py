@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from kernel.database import Pool
+from kernel.database import Connection, Pool
 from kernel.errors import retriable
 from kernel.outbox import Outbox
 from kernel.vault import Vault
@@ -17,13 +17,16 @@ from prometheus_client import Counter, Gauge, Histogram
 from dispatcher import callback, outcome, retry, usefulness
 from dispatcher.app_outcomes import Outcomes
 from dispatcher.app_owner import Owner
-from dispatcher.gateway import Text, TwilioGateway
-from dispatcher.outcome import NoAnswer, NotAccepted, Outcome
+from dispatcher.gateway import Gateways
+from dispatcher.outcome import Again, NoAnswer, NotAccepted, Outcome
+from dispatcher.outcome import Key as Column
+from dispatcher.provider import Text, idempotency_key
 from dispatcher.retry import Pace
 from dispatcher.settings import Settings
 from dispatcher.store import q
 from dispatcher.store_attempts import Key, Proof
-from dispatcher.store_intents import Intent, Taken, take_intents
+from dispatcher.store_intents import Intent, Opened, Taken, take_intents
+from dispatcher.store_repeats import PutBack, take_repeats
 from schemas.reasons import NotAcceptedReason
 
 log = structlog.get_logger()
@@ -54,11 +57,12 @@ class Intents:
     """Takes intents for as long as it runs; when cancelled it takes no more and finishes what it has."""
 
     def __init__(
-        self, pool: Pool, vault: Vault, owner: Owner, gateway: TwilioGateway, outcomes: Outcomes, settings: Settings,
+        self, pool: Pool, vault: Vault, owner: Owner, gateways: Gateways, outcomes: Outcomes, settings: Settings,
         relay: asyncio.Event,
     ) -> None:  # fmt: skip
         self._pool, self._vault, self._owner = pool, vault, owner
-        self._gateway, self._outcomes = gateway, outcomes
+        self._gateways, self._outcomes = gateways, outcomes
+        self._providers, self._key_life_s = settings.providers, settings.key_life_s
         self._public_url, self._callback_key = settings.public_url, settings.callback_key.encode()
         self._useful_for = settings.useful_for
         self._relay = relay
@@ -67,6 +71,7 @@ class Intents:
         self._taking: asyncio.Task[int] | None = None
         self._freed = asyncio.Event()
         self._ended_at = 0.0  # when back-offs were last looked at
+        self._repeated_at = 0.0  # when repeats were
         self.queued = asyncio.Event()
         self.flying: set[Key] = set()  # from before the intent's commit until its outcome's
         self._broken: BaseException | None = None
@@ -120,18 +125,27 @@ class Intents:
         """Commits up to `limit` intents and lets their POSTs go; how many messages left the queue."""
         owner = await self._owner.held()
         taken_at, outbox = time.monotonic(), Outbox()
-        taken = Taken(0, 0, [])
+        taken, repeats = Taken(0, 0, []), list[Intent]()
         try:
             async with self._pool.acquire() as connection, connection.transaction():
+                repeats = await self._take_repeats(connection, limit, owner, outbox)
+                self.flying.update(intent.key for intent in repeats)
                 taken = await take_intents(
-                    connection, self._vault, limit, owner, datetime.now(UTC), outbox, self._useful_for
+                    connection,
+                    self._vault,
+                    limit - len(repeats),
+                    owner,
+                    datetime.now(UTC),
+                    outbox,
+                    self._compose,
+                    self._useful_for,
                 )
                 self.flying.update(intent.key for intent in taken.intents)
                 wrote = bool(outbox)
                 await outbox.write(connection)
         except Exception as error:
             # Whether it committed may be unclear. None of these is POSTed; `Left` closes those that are there.
-            self.flying.difference_update(intent.key for intent in taken.intents)
+            self.flying.difference_update(intent.key for intent in (*repeats, *taken.intents))
             if not retriable(error):
                 raise
             log.warning("intents_not_taken", error=repr(error))
@@ -140,9 +154,34 @@ class Intents:
         if wrote:
             self._relay.set()
             self._count(taken_at, taken.suppressed)
-        for intent in taken.intents:
+        for intent in (*repeats, *taken.intents):
             self._let_go(_Flight(intent, taken_at))
-        return taken.messages
+        return taken.messages + len(repeats)
+
+    async def _take_repeats(self, connection: Connection, limit: int, owner: int, outbox: Outbox) -> list[Intent]:
+        """Before what is new, for somebody waits longer for them; twice a second, and on half of the free connections:
+        a carrier that answers nobody must not keep the texts of the others waiting."""
+        if time.monotonic() - self._repeated_at < POLL_S:
+            return []
+        self._repeated_at = time.monotonic()
+        return await take_repeats(
+            connection,
+            self._vault,
+            (limit + 1) // 2,
+            owner,
+            datetime.now(UTC),
+            outbox,
+            self._key_life_s,
+            self._providers,
+            self._useful_for,
+        )
+
+    def _compose(self, opened: Opened) -> tuple[str, bytes]:
+        """The provider, and the exact bytes that ask it for the text: made once, whatever happens to the POST."""
+        provider = self._gateways.routing.provider_of(opened.sender)
+        back = callback.url(self._public_url, self._callback_key, opened.recipient_id, opened.attempt, provider)
+        text = Text(opened.number, opened.sender, opened.text, back)
+        return provider, self._gateways.of_sender(opened.sender).request(text)
 
     def _count(self, taken_at: float, suppressed: int) -> None:
         INTENT.observe(time.monotonic() - taken_at)
@@ -166,22 +205,30 @@ class Intents:
         Nor is there one past the message's latest useful time: it waits again, and its next turn says that it is over.
         """
         intent, began = flight.intent, time.monotonic()
-        if began - flight.taken_at > INTENT_LIFE_S or usefulness.is_over(intent.useful_until, datetime.now(UTC)):
+        gateway = self._gateways.named(intent.provider)
+        # Of a repeat the carrier may have the first POST already: nothing that is known here makes it not accepted.
+        over = intent.repeats == 0 and usefulness.is_over(intent.useful_until, datetime.now(UTC))
+        if began - flight.taken_at > INTENT_LIFE_S or gateway is None or over:
             seen: outcome.Seen = NoAnswer.EXPIRED
         else:
-            seen = await self._gateway.post(self._text(intent))
+            seen = await gateway.post(intent.request, idempotency_key(*intent.key))
             CARRIER.observe(time.monotonic() - began)
-        result = outcome.classify(seen)
+        result = outcome.classify(seen, _column(intent))
         OUTCOMES.labels(type(result).__name__).inc()
-        self._mind(result)
         at = datetime.now(UTC)
-        await self._outcomes.record(Proof(*intent.key, result, at, self._not_before(result, intent.attempt, at)))
+        if isinstance(result, Again):
+            self._mind(result.refusal or result.doubt)
+            await self._outcomes.put_back(self._once_more(intent, result, at))
+        else:
+            self._mind(result)
+            await self._outcomes.record(Proof(*intent.key, result, at, self._not_before(result, intent.attempt, at)))
         self.flying.discard(intent.key)
         IN_FLIGHT.set(len(self.flying))
 
-    def _text(self, intent: Intent) -> Text:
-        back = callback.url(self._public_url, self._callback_key, intent.recipient_id, intent.attempt)
-        return Text(intent.number, intent.sender, intent.text, back)
+    def _once_more(self, intent: Intent, again: Again, at: datetime) -> PutBack:
+        asked = again.refusal.retry_after_s if again.refusal else None
+        pause = timedelta(seconds=retry.repeat_pause_s(intent.repeats, asked, random.random()))
+        return PutBack(*intent.key, list(self._owner.numbers), at + pause, again.doubt)
 
     def _mind(self, result: Outcome) -> None:
         before, self._pace = self._pace, self._pace.after(result, time.monotonic(), random.random())
@@ -200,3 +247,9 @@ class Intents:
             await asyncio.gather(self._taking, return_exceptions=True)
         while self._posts:
             await asyncio.wait(self._posts)
+
+
+def _column(intent: Intent) -> Column:
+    if not Gateways.keyed(intent.provider):
+        return Column.NONE
+    return Column.REPEATED if intent.repeats else Column.FIRST

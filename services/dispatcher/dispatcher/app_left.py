@@ -9,20 +9,23 @@ import structlog
 from kernel.database import Pool
 from kernel.errors import retriable
 
-from dispatcher import outcome
 from dispatcher.app_intents import Intents
 from dispatcher.app_outcomes import Outcomes
 from dispatcher.app_owner import Owner
 from dispatcher.attempt import Evidence, NeverPosted
-from dispatcher.outcome import NoAnswer
-from dispatcher.store import q
+from dispatcher.outcome import Unknown
+from dispatcher.provider import KEYED
+from dispatcher.store import of_providers, q
 from dispatcher.store_attempts import Proof, sweep
+from dispatcher.store_repeats import PutBack, put_back
+from schemas.reasons import UnresolvedReason
 
 log = structlog.get_logger()
 
 LOOK_S = 1.0
 SWEEP_S = 60.0
 KEEP_CALLBACKS = timedelta(days=30)
+KILLED = Unknown(UnresolvedReason.PROCESS_KILLED)
 
 
 class Left:
@@ -54,29 +57,50 @@ class Left:
             log.warning("left_retried", error=repr(error))
 
     async def _give_up_abandoned(self) -> None:
+        """With a key they are asked again by whoever comes first; without one nobody will ever know more by asking."""
         await self._owner.held()
         rows = await self._pool.fetch(q.abandoned, self._owner.numbers)
-        if rows:
-            log.warning("attempts_abandoned", attempts=len(rows))
-            await self._close(rows, outcome.classify(NoAnswer.PROCESS_KILLED))
+        if not rows:
+            return
+        keyed, others = _apart(rows)
+        log.warning("attempts_abandoned", attempts=len(others), to_repeat=len(keyed))
+        await self._ask_again([(row, [row["owner"]]) for row in keyed])
+        await self._close(others, KILLED)
 
     async def _close_unclear(self) -> None:
         """Ours, committed and not flying: the commit was unclear when it happened, so nothing was POSTed.
 
-        What landed between the two looks is no longer open, and NeverPosted moves only what is.
+        What landed between the two looks is no longer open, and NeverPosted moves only what is. But one with a key may
+        have landed, still be open, and wait to be asked again: so it is asked again, which is right in either case.
         """
         rows = await self._pool.fetch(q.owned_by_us, self._owner.numbers)
         unclear = [row for row in rows if (row["recipient_id"], row["attempt"]) not in self._intents.flying]
-        if unclear:
-            log.warning("intents_unclear", intents=len(unclear))
-            await self._close(unclear, NeverPosted())
+        if not unclear:
+            return
+        keyed, others = _apart(unclear)
+        log.warning("intents_unclear", intents=len(others), to_repeat=len(keyed))
+        await self._ask_again([(row, list(self._owner.numbers)) for row in keyed])
+        await self._close(others, NeverPosted())
+
+    async def _ask_again(self, rows: Sequence[tuple[asyncpg.Record, list[int]]]) -> None:
+        at = datetime.now(UTC)
+        items = [PutBack(row["recipient_id"], row["attempt"], owners, at, KILLED) for row, owners in rows]
+        await put_back(self._pool, items)
 
     async def _close(self, rows: Sequence[asyncpg.Record], evidence: Evidence) -> None:
         at = datetime.now(UTC)
-        await self._outcomes.settle([Proof(row["recipient_id"], row["attempt"], evidence, at) for row in rows])
+        if rows:
+            await self._outcomes.settle([Proof(row["recipient_id"], row["attempt"], evidence, at) for row in rows])
 
     async def _sweep(self) -> None:
         now = datetime.now(UTC)
         while await sweep(self._pool, now, self._patience):
             await asyncio.sleep(0)
         await self._pool.execute(q.forget_callbacks, now - KEEP_CALLBACKS)
+        await self._pool.execute(of_providers.forget_carrier_ids, now - KEEP_CALLBACKS)
+
+
+def _apart(rows: Sequence[asyncpg.Record]) -> tuple[list[asyncpg.Record], list[asyncpg.Record]]:
+    """Those with an idempotency key, and the others."""
+    keyed = [row for row in rows if row["provider"] in KEYED]
+    return keyed, [row for row in rows if row["provider"] not in KEYED]

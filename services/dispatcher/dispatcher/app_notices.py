@@ -10,9 +10,9 @@ from kernel.errors import retriable
 from kernel.vault import Vault
 
 from dispatcher import notice, outcome, store_notices
-from dispatcher.gateway import Text
 from dispatcher.notice import State, Texts
-from dispatcher.outcome import Outcome, Seen
+from dispatcher.outcome import Seen
+from dispatcher.provider import Text, idempotency_key
 from dispatcher.store_notices import Notice
 
 log = structlog.get_logger()
@@ -25,11 +25,9 @@ SURELY_OVER = timedelta(minutes=2)  # the longest POST takes one: CARRIER_TIMEOU
 class Notices:
     """Serves the table `notices`, beside the queue of campaigns and independent of it."""
 
-    def __init__(
-        self, pool: Pool, vault: Vault, texts: Texts, post: Callable[[Text], Awaitable[Seen]],
-        classify: Callable[[Seen], Outcome] = outcome.classify,
-    ) -> None:  # fmt: skip
-        self._pool, self._vault, self._texts, self._post, self._classify = pool, vault, texts, post, classify
+    def __init__(self, pool: Pool, vault: Vault, texts: Texts, post: Callable[[Text, str], Awaitable[Seen]]) -> None:
+        """`post` asks the sender's carrier once, with an idempotency key if it knows keys."""
+        self._pool, self._vault, self._texts, self._post = pool, vault, texts, post
 
     async def run(self) -> None:
         """Until cancelled; what was taken is POSTed and recorded before it ends."""
@@ -61,8 +59,9 @@ class Notices:
         return len(taken)
 
     async def _send(self, one: Notice) -> None:
-        seen = await self._post(Text(one.number, one.sender, self._texts.of(one.kind), ""))
-        state, now = notice.after(self._classify(seen)), datetime.now(UTC)
+        text = Text(one.number, one.sender, self._texts.of(one.kind), "")
+        seen = await self._post(text, idempotency_key(one.carrier_message_id, 1))
+        state, now = notice.after(outcome.classify(seen)), datetime.now(UTC)
         not_before = now + notice.RETRY if state == State.WAITING else None
         try:
             await store_notices.move(self._pool, {one.carrier_message_id: state}, now, not_before)

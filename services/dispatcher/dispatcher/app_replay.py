@@ -21,8 +21,8 @@ q = load_queries("dispatcher", "replay.sql")
 
 OWN = ("dispatches", "receipts", "opt-outs")
 OPERATIONAL = {
-    "queue", "lanes", "in_flight", "callbacks", "replies", "resolutions", "holds", "hold_decisions", "notices",
-    "sweep", "late",
+    "queue", "lanes", "in_flight", "callbacks", "carrier_ids", "replies", "resolutions", "holds", "hold_decisions",
+    "notices", "sweep", "late",
     "erased.reason", "erased.finished_at",
 }  # fmt: skip
 FACTS_AT_ONCE = 5000
@@ -106,7 +106,7 @@ async def _put(connection: Connection, facts: Iterable[Fact]) -> None:
     rows = [
         (
             a.recipient_id, a.attempt, a.state, a.state == State.REFUSED, attempted_at, a.accepted_at, a.unresolved_at,
-            a.carrier_message_id, a.carrier_code, a.reason,
+            a.carrier_message_id, a.carrier_code, a.reason, a.provider,
         )
         for attempted_at, a in retold(facts)
     ]  # fmt: skip

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from dispatcher.outcome import Accepted, NotAccepted, Outcome, Rejected, Unknown
+from dispatcher.provider import TWILIO
 from dispatcher.receipt import Delivered, NotDelivered, Receipt
 from schemas import events as e
 from schemas.events import Event
@@ -20,7 +21,6 @@ from schemas.identity import event_id
 from schemas.reasons import NotAcceptedReason, UnconfirmedReason
 
 SERVICE = "dispatcher"
-PROVIDER = "twilio"
 
 
 class State(StrEnum):
@@ -73,6 +73,7 @@ class Attempt:
     campaign_id: str
     person_id: str
     state: State
+    provider: str = TWILIO
     carrier_message_id: str | None = None
     carrier_code: str | None = None
     reason: str | None = None
@@ -114,7 +115,7 @@ class Attempt:
             "actor": actor,
             "caused_by": event_id(rid, "SendAttempted", n),
             "attempt": n,
-            "provider": PROVIDER,
+            "provider": self.provider,
         }
         match evidence:
             case Accepted(carrier_id, segments):

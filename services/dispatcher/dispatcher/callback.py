@@ -3,15 +3,20 @@
 import hmac
 from collections.abc import Mapping
 
-from dispatcher.attempt import PROVIDER
+from dispatcher.provider import TWILIO
 
-PATH = f"/webhooks/{PROVIDER}/status"
 LAST_ATTEMPT = 2**31 - 1
 
 
-def url(public_url: str, key: bytes, recipient_id: str, attempt: int) -> str:
+def path(provider: str) -> str:
+    """Where the provider's status webhooks come in."""
+    return f"/webhooks/{provider}/status"
+
+
+def url(public_url: str, key: bytes, recipient_id: str, attempt: int, provider: str = TWILIO) -> str:
     """Where the carrier reports on this attempt."""
-    return f"{public_url}{PATH}?recipient={recipient_id}&attempt={attempt}&mac={_mac(key, recipient_id, attempt)}"
+    named = f"recipient={recipient_id}&attempt={attempt}&mac={_mac(key, recipient_id, attempt)}"
+    return f"{public_url}{path(provider)}?{named}"
 
 
 def read(query: Mapping[str, str], key: bytes) -> tuple[str, int] | None:

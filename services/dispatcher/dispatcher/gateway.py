@@ -1,119 +1,62 @@
-"""Twilio over aiohttp: one POST per intent, and what was seen of it. Never a retry, never a redirect."""
+"""The seam to the carriers: one protocol, an adapter per provider, and which of them carries a sender's texts."""
 
-import base64
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any
-from urllib.parse import urlencode
+from typing import Protocol
 
-import aiohttp
-from aiohttp.abc import AbstractStreamWriter
-from yarl import URL
-
-from dispatcher import retry
-from dispatcher.outcome import Answer, NoAnswer, Seen
-from dispatcher.settings import Settings
-
-LONGEST_ANSWER = 64 * 1024
-# Below what servers give (5 s and more): a connection that they close while we write makes an unknown.
-KEEP_ALIVE_S = 4.0
-FORM = "application/x-www-form-urlencoded"
+from dispatcher.outcome import Seen
+from dispatcher.provider import KEYED, Text
+from dispatcher.routing import Routing
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
-    """What the carrier is asked to send."""
+class Gateway(Protocol):
+    """A provider's adapter, open inside `async with`. One `post` is at most one write of these very bytes."""
 
-    to: str
-    sender: str
-    body: str
-    status_callback: str
+    def request(self, text: Text) -> bytes:
+        """The exact bytes that ask for this text: the same text always has the same."""
 
+    async def post(self, request: bytes, key: str) -> Seen:
+        """Asks the carrier once, with this idempotency key if it knows keys, and says what was seen."""
 
-class _Form(aiohttp.BytesPayload):
-    """A body that knows whether any of the request may have left.
+    async def __aenter__(self) -> "Gateway": ...
 
-    aiohttp buffers the headers and writes them together with the body, so before this moment nothing was written; and
-    if the transport is closing, aiohttp writes nothing either.
-    """
-
-    may_have_left = False
-
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        transport = getattr(writer, "transport", None)
-        self.may_have_left = transport is not None and not transport.is_closing()
-        await super().write_with_length(writer, content_length)
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None: ...
 
 
-class TwilioGateway:
-    """The carrier's message API. Open it with `async with`."""
+class Gateways:
+    """All that are in use, by the provider's name; opened and closed together."""
 
-    @classmethod
-    def of(cls, settings: Settings) -> "TwilioGateway":
-        return cls(
-            settings.carrier_url,
-            settings.twilio_account_sid,
-            settings.twilio_auth_token,
-            connections=settings.carrier_connections,
-            connect_s=settings.carrier_connect_timeout_s,
-            total_s=settings.carrier_timeout_s,
-        )
+    def __init__(self, routing: Routing, gateways: Mapping[str, Gateway]) -> None:
+        self.routing, self._gateways = routing, gateways
+        self._open = AsyncExitStack()
 
-    def __init__(
-        self, base_url: str, account_sid: str, auth_token: str, connections: int, connect_s: float, total_s: float
-    ) -> None:
-        self._url = URL(f"{base_url}/2010-04-01/Accounts/{account_sid}/Messages.json")
-        credentials = base64.b64encode(f"{account_sid}:{auth_token}".encode()).decode()
-        self._headers = {
-            "Authorization": f"Basic {credentials}",
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",  # nobody decompresses: an answer we cannot read is an unknown
-        }
-        self._timeout = aiohttp.ClientTimeout(total=total_s, sock_connect=connect_s, connect=connect_s)
-        self._connections = connections
-        self._session: aiohttp.ClientSession | None = None
-
-    async def __aenter__(self) -> "TwilioGateway":
-        connector = aiohttp.TCPConnector(
-            limit=self._connections, keepalive_timeout=KEEP_ALIVE_S, ttl_dns_cache=60, use_dns_cache=True
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            timeout=self._timeout,
-            headers=self._headers,
-        )
+    async def __aenter__(self) -> "Gateways":
+        for gateway in self._gateways.values():
+            await self._open.enter_async_context(gateway)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
-        assert self._session is not None
-        await self._session.close()
+        await self._open.aclose()
 
-    async def post(self, text: Text) -> Seen:
-        """Asks the carrier once and says what was seen."""
-        assert self._session is not None
-        fields = {"To": text.to, "From": text.sender, "Body": text.body, "StatusCallback": text.status_callback}
-        form = _Form(urlencode(fields).encode(), content_type=FORM)
-        try:
-            async with self._session.post(self._url, data=form, allow_redirects=False) as response:
-                retry_after_s = retry.read_retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
-                return Answer(response.status, await _body(response), retry_after_s)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            if not form.may_have_left:
-                return NoAnswer.NOTHING_WRITTEN
-            return NoAnswer.TIMEOUT if isinstance(error, TimeoutError) else NoAnswer.CONNECTION_LOST
+    def named(self, provider: str) -> Gateway | None:
+        """The provider's gateway; None for one that the settings name no more."""
+        return self._gateways.get(provider)
 
+    def of_sender(self, sender: str) -> Gateway:
+        """The gateway that carries the sender's texts."""
+        return self._gateways[self.routing.provider_of(sender)]
 
-async def _body(response: Any) -> bytes:
-    """The answer's body; empty when it was cut off or is absurdly long, for the status was seen and stays seen."""
-    try:
-        body: bytes = await response.content.read(LONGEST_ANSWER)
-        while not response.content.at_eof() and len(body) < LONGEST_ANSWER:
-            body += await response.content.read(LONGEST_ANSWER)
-    except (aiohttp.ClientError, OSError, TimeoutError):
-        return b""
-    return body if response.content.at_eof() else b""
+    async def ask(self, text: Text, key: str) -> Seen:
+        """One POST of this text, by its sender's carrier."""
+        gateway = self.of_sender(text.sender)
+        return await gateway.post(gateway.request(text), key)
+
+    @staticmethod
+    def keyed(provider: str) -> bool:
+        """Whether the provider knows idempotency keys."""
+        return provider in KEYED

@@ -21,3 +21,4 @@ class Heard:
     verdict: Verdict
     way: Way
     at: datetime
+    provider: str

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from dispatcher.attempt import Attempt, Known, NoReceipt, State
 from dispatcher.outcome import Accepted, NotAccepted, Rejected, Unknown
+from dispatcher.provider import TWILIO
 from dispatcher.receipt import Delivered, NotDelivered
 from schemas import events as e
 from schemas.reasons import FailureReason, NotAcceptedReason, UnresolvedReason
@@ -35,6 +36,7 @@ class Fact(NamedTuple):
     carrier_message_id: str | None
     carrier_code: str | None
     reason: str | None
+    provider: str = TWILIO
 
     @property
     def key(self) -> tuple[str, int]:
@@ -50,6 +52,7 @@ def fact_of(event: AttemptEvent) -> Fact:
         getattr(event, "carrier_message_id", None),
         getattr(event, "carrier_code", None),
         getattr(event, "reason", None),
+        event.provider,
     )
 
 
@@ -75,7 +78,7 @@ def retold(facts: Iterable[Fact]) -> Iterator[tuple[datetime, Attempt]]:
     for (recipient_id, number), life in groupby(facts, key=lambda fact: fact.key):
         first = next(life)
         if first.kind == e.SendAttempted.__name__:
-            attempt = Attempt(recipient_id, number, NOBODY, NOBODY, NOBODY, State.OPEN)
+            attempt = Attempt(recipient_id, number, NOBODY, NOBODY, NOBODY, State.OPEN, first.provider)
             for fact in life:
                 _tell(attempt, fact)
             yield first.at, attempt

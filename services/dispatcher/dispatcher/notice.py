@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from dispatcher.keywords import Verdict
-from dispatcher.outcome import Accepted, NotAccepted, Outcome, Rejected
+from dispatcher.outcome import Accepted, NotAccepted, Rejected, Result
 
 LATEST = timedelta(minutes=5)  # a confirmation later than that only surprises
 RETRY = timedelta(seconds=5)
@@ -76,7 +76,7 @@ def may_go(kind: Kind, made_at: datetime, now: datetime, *, opted_out: bool, era
     return State.POSTING
 
 
-def after(outcome: Outcome) -> State:
+def after(outcome: Result) -> State:
     """Where an answer stands once it was POSTed. Only what is known not to have been taken is tried again."""
     match outcome:
         case Accepted():

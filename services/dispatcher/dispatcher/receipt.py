@@ -1,10 +1,8 @@
-"""The carrier's status callbacks in our words."""
+"""What a receipt says, whichever carrier it came from."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dispatcher.outcome import LONGEST_ID, Accepted
-from dispatcher.reasons import reason_of
+from dispatcher.outcome import Accepted
 from schemas.reasons import FailureReason
 
 
@@ -26,27 +24,3 @@ class NotDelivered:
 
 
 Receipt = Accepted | Delivered | NotDelivered
-
-TAKEN = frozenset({"accepted", "scheduled", "queued", "sending", "sent"})
-ARRIVED = frozenset({"delivered", "read"})
-LOST = frozenset({"undelivered", "failed", "canceled"})
-
-
-class Unreadable(ValueError):
-    """The form lacks what every status callback has."""
-
-
-def read(form: Mapping[str, str]) -> Receipt | None:
-    """What the callback proves; None for a status we do not know. Raises Unreadable."""
-    sid, status = form.get("MessageSid", ""), form.get("MessageStatus", "").lower()
-    if not 0 < len(sid) <= LONGEST_ID or not sid.isprintable() or not status:
-        raise Unreadable("MessageSid or MessageStatus is missing or absurd.")
-    given = form.get("ErrorCode", "")
-    code = given if given.isalnum() and given.isascii() and len(given) <= LONGEST_ID else None
-    if status in TAKEN:
-        return Accepted(sid)
-    if status in ARRIVED:
-        return Delivered(sid, code)
-    if status in LOST:
-        return NotDelivered(sid, code, reason_of(code))
-    return None

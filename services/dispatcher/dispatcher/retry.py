@@ -10,6 +10,7 @@ from schemas.reasons import NotAcceptedReason
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 5.0
 LONGEST_RETRY_AFTER_S = 3600.0
+LONGEST_REPEAT_S = 60.0
 STREAK_OF_LONGEST = 6  # 0.25 · 2^5 = 8 > 5
 
 
@@ -35,6 +36,25 @@ def read_retry_after(header: str | None, now: datetime) -> float | None:
     except ValueError:
         return None
     return max(0.0, (until - now).total_seconds()) if until.tzinfo else None
+
+
+def repeat_pause_s(repeats: int, retry_after_s: float | None, jitter: float) -> float:
+    """Seconds until the same bytes are POSTed again: 1 s doubling up to a minute, or what the carrier asked.
+
+    A day of a minute each is 1,440 POSTs for one message at most, and each takes a free connection like any other.
+    """
+    asked = retry_after_s if retry_after_s is not None else float(2 ** min(repeats, 6))
+    return min(asked, LONGEST_REPEAT_S if retry_after_s is None else LONGEST_RETRY_AFTER_S) * (1 + jitter / 4)
+
+
+def may_repeat(attempted_at: datetime, now: datetime, key_life_s: int) -> bool:
+    """Whether a POST that begins now is over long before the carrier forgets the key: 24 h less one.
+
+    The carrier counts from when it saw the key, which is after `attempted_at`. The margin, a 24th of its life and
+    10 s at least, is for the POST itself and for clocks that differ.
+    """
+    margin_s = min(max(key_life_s / 24, 10.0), key_life_s / 2)
+    return (now - attempted_at).total_seconds() < key_life_s - margin_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ INDEXES_ONLY = {f"enable_{way}": "off" for way in ("seqscan", "bitmapscan", "has
 FIRST_ID = "00000000-0000-0000-0000-000000000000"
 
 q = load_queries("dispatcher")
+of_providers = load_queries("dispatcher", "providers.sql")
 
 
 async def open_pool(url: str, max_size: int = 8) -> Pool:

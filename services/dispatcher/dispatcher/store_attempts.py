@@ -1,6 +1,6 @@
 """Postgres: evidence about attempts, from whatever side it comes, moves them here and nowhere else."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -8,10 +8,11 @@ import asyncpg
 from kernel.database import Connection, Pool
 from kernel.outbox import Outbox
 
-from dispatcher.attempt import SERVICE, Attempt, Evidence, NoReceipt, State
-from dispatcher.outcome import Accepted, Rejected
+from dispatcher.attempt import SERVICE, Attempt, Evidence, NeverPosted, NoReceipt, State
+from dispatcher.outcome import NAMELESS, Accepted, NotAccepted, Rejected
+from dispatcher.provider import KEYED, UNADDRESSED
 from dispatcher.receipt import Delivered, NotDelivered
-from dispatcher.store import q
+from dispatcher.store import of_providers, q
 from dispatcher.store_opt_outs import Word, change_opt_outs
 from schemas.events import MessageNotDelivered, MessageRejected
 from schemas.identity import event_id
@@ -44,19 +45,22 @@ async def settle(connection: Connection, proofs: Sequence[Proof], outbox: Outbox
 
     Weaker or repeated evidence changes nothing. A key that is missing in the answer is of no attempt of ours.
     """
-    if any(is_opt_out(proof) for proof in proofs):
+    if any(tells_opt_out(proof.evidence) for proof in proofs):
         await connection.fetch(q.lock_for_opt_outs)  # before any row, as everybody takes them
     attempts = await _locked(connection, {proof.recipient_id for proof in proofs})
+    shared = await _shared(connection, attempts, proofs)
     refused, opt_outs = [], []
     for proof in proofs:
         attempt = attempts.get(proof.key)
         if attempt is None or (attempt.state == State.REFUSED and not await _revived(connection, attempt, proof)):
             continue
+        if proof.key in shared and _says_not_taken(proof):
+            continue
         events = list(attempt.apply(proof.evidence, proof.at, proof.actor))
         outbox.extend(events)
         if events and attempt.state == State.REFUSED:
             refused.append(proof)
-        if events and is_opt_out(proof):
+        if events and tells_opt_out(proof.evidence):
             opt_outs.append(attempt)
     await _write(connection, [attempt for attempt in attempts.values() if attempt.changed])
     if refused:
@@ -71,6 +75,23 @@ async def _locked(connection: Connection, recipient_ids: Iterable[str]) -> dict[
     return {
         (row[0], row[1]): Attempt(row[0], row[1], row[2], row[3], row[4], State(row[5]), *list(row)[6:]) for row in rows
     }
+
+
+async def _shared(connection: Connection, attempts: Mapping[Key, Attempt], proofs: Sequence[Proof]) -> set[Key]:
+    """The attempts that others may have POSTed too: with an idempotency key, whoever comes first asks again.
+
+    What one process knows of its own POST, or of having made none, is then no proof that the carrier has not taken it.
+    """
+    keyed = [p for p in proofs if p.key in attempts and attempts[p.key].provider in KEYED and _says_not_taken(p)]
+    if not keyed:
+        return set()
+    rows = await connection.fetch(of_providers.repeats_of, sorted({proof.recipient_id for proof in keyed}))
+    put_back = {(row[0], row[1]) for row in rows}
+    return put_back | {proof.key for proof in keyed if attempts[proof.key].state != State.OPEN}
+
+
+def _says_not_taken(proof: Proof) -> bool:
+    return isinstance(proof.evidence, NotAccepted | NeverPosted) and proof.actor == SERVICE
 
 
 async def _revived(connection: Connection, attempt: Attempt, proof: Proof) -> bool:
@@ -96,6 +117,20 @@ async def _write(connection: Connection, changed: list[Attempt]) -> None:
             [a.accepted_at for a in changed],
             [a.unresolved_at for a in changed],
         )
+        await _learn_ids(connection, [a for a in changed if a.provider in UNADDRESSED and a.state == State.ACCEPTED])
+
+
+async def _learn_ids(connection: Connection, accepted: list[Attempt]) -> None:
+    accepted = [attempt for attempt in accepted if attempt.carrier_message_id != NAMELESS]
+    if accepted:
+        await connection.execute(
+            of_providers.learn_carrier_ids,
+            [a.provider for a in accepted],
+            [a.carrier_message_id for a in accepted],
+            [a.recipient_id for a in accepted],
+            [a.attempt for a in accepted],
+            [a.accepted_at for a in accepted],
+        )
 
 
 async def _requeue(connection: Connection, refused: list[Proof]) -> None:
@@ -108,9 +143,9 @@ async def _requeue(connection: Connection, refused: list[Proof]) -> None:
     )
 
 
-def is_opt_out(proof: Proof) -> bool:
+def tells_opt_out(evidence: Evidence) -> bool:
     """Whether the carrier says that the person opted out there: in its answer, or in a receipt."""
-    return isinstance(proof.evidence, Rejected | NotDelivered) and proof.evidence.reason == FailureReason.OPTED_OUT
+    return isinstance(evidence, Rejected | NotDelivered) and evidence.reason == FailureReason.OPTED_OUT
 
 
 async def _opt_out_at_the_carrier(
@@ -118,7 +153,7 @@ async def _opt_out_at_the_carrier(
 ) -> None:
     rows = await connection.fetch(q.numbers_of, [attempt.recipient_id for attempt in attempts])
     numbers = {row[0]: row[1] for row in rows}
-    said = {proof.key: proof for proof in proofs if is_opt_out(proof)}
+    said = {proof.key: proof for proof in proofs if tells_opt_out(proof.evidence)}
     words = [
         Word(
             opted_out=True,

@@ -1,6 +1,6 @@
 """Postgres: messages whose turn it is become intents, are suppressed, or wait for a key that is missing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,7 +12,7 @@ from kernel.seal import NUMBER, Key, Tampered, text_of, unseal
 from kernel.vault import Vault
 
 from dispatcher import clearance, usefulness
-from dispatcher.attempt import PROVIDER, SERVICE
+from dispatcher.attempt import SERVICE
 from dispatcher.clearance import Clear, Suppress
 from dispatcher.store import q
 from schemas import events as e
@@ -30,14 +30,29 @@ class Intent:
 
     recipient_id: str
     attempt: int
-    number: str
-    text: str
     sender: str
-    useful_until: datetime | None
+    provider: str
+    request: bytes  # what will be POSTed, byte for byte
+    repeats: int = 0  # how often it was put back to be POSTed again
+    useful_until: datetime | None = None
 
     @property
     def key(self) -> tuple[str, int]:
         return self.recipient_id, self.attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A message whose turn it is, as only the carrier sees it."""
+
+    recipient_id: str
+    attempt: int
+    number: str
+    text: str
+    sender: str
+
+
+Compose = Callable[[Opened], tuple[str, bytes]]  # the provider, and the bytes that ask it for the text
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +71,7 @@ async def take_intents(
     owner: int,
     at: datetime,
     outbox: Outbox,
+    compose: Compose,
     useful_for: timedelta | None = None,
 ) -> Taken:
     """Takes up to `limit` messages off the queue; those past their latest useful time at `at` are not sent.
@@ -67,20 +83,23 @@ async def take_intents(
     rows = await connection.fetch(q.take_messages, limit)
     keys = await vault.keys(row["person_id"] for row in rows)
     clear: dict[str, Intent] = {}
+    sealed: dict[str, str] = {}
     suppressed, held = [], []
     for row in rows:
         until = usefulness.useful_until(row["useful_until"], row["due_at"], useful_for)
-        intent, too_late = _opened(row, keys, until), usefulness.is_over(until, at)
-        match clearance.decide(_opt_out(row), erased=row["erased"], readable=intent is not None, too_late=too_late):
+        opened, key = _opened(row, keys), keys.get(row["person_id"])
+        too_late = usefulness.is_over(until, at)
+        match clearance.decide(_opt_out(row), erased=row["erased"], readable=opened is not None, too_late=too_late):
             case Suppress() as why:
                 suppressed.append(row["recipient_id"])
                 outbox.add(suppressed_event(row, why, at, until))
-            case Clear() if intent is not None:
-                clear[intent.recipient_id] = intent
+            case Clear() if opened is not None:
+                clear[opened.recipient_id] = intent = _composed(opened, compose, until)
+                sealed[opened.recipient_id] = seal_request(key, intent)
             case _:
                 held.append(row)
-    new = await _write_intents(connection, list(clear.values()), owner, at)
-    outbox.extend(_attempted(row, at) for row in rows if row["recipient_id"] in new)
+    new = await _write_intents(connection, list(clear.values()), sealed, owner, at)
+    outbox.extend(_attempted(row, clear[row["recipient_id"]], at) for row in rows if row["recipient_id"] in new)
     if suppressed:
         await connection.execute(q.suppress, suppressed, at)
     if held:
@@ -88,13 +107,16 @@ async def take_intents(
     return Taken(len(rows), len(suppressed), [intent for id_, intent in clear.items() if id_ in new])
 
 
-async def _write_intents(connection: Connection, intents: Sequence[Intent], owner: int, at: datetime) -> set[str]:
+async def _write_intents(
+    connection: Connection, intents: Sequence[Intent], sealed: Mapping[str, str], owner: int, at: datetime
+) -> set[str]:
     """The recipients whose attempts are new. One that exists is another process's, or was sent before a rebuild."""
     if not intents:
         return set()
     rows = await connection.fetch(
-        q.write_intents, [i.recipient_id for i in intents], [i.attempt for i in intents], at, owner
-    )
+        q.write_intents, [i.recipient_id for i in intents], [i.attempt for i in intents], at, owner,
+        [i.provider for i in intents], [sealed[i.recipient_id] for i in intents],
+    )  # fmt: skip
     return {row[0] for row in rows}
 
 
@@ -109,16 +131,36 @@ async def _hold(connection: Connection, rows: Sequence[asyncpg.Record], at: date
     )
 
 
-def _opened(row: asyncpg.Record, keys: Mapping[str, Key], until: datetime | None) -> Intent | None:
+def seal_request(key: Key | None, intent: Intent) -> str:
+    """The request as it is stored: sealed as its message is; without a key, as old messages are, it stays plain too."""
+    text = intent.request.decode("latin-1")  # any byte is a character, and comes back as it was
+    return key.seal(request_of(intent.recipient_id), text) if key else text
+
+
+def open_request(key: Key | None, recipient_id: str, sealed: str) -> bytes | None:
+    """The exact bytes; None when the key is gone. Raises Tampered."""
+    text = unseal(key, request_of(recipient_id), sealed)
+    return None if text is None else text.encode("latin-1")
+
+
+def request_of(recipient_id: str) -> str:
+    """What a request is sealed as: bound to its recipient, as the text in it is."""
+    return f"request {recipient_id}"
+
+
+def _composed(opened: Opened, compose: Compose, until: datetime | None) -> Intent:
+    provider, request = compose(opened)
+    return Intent(opened.recipient_id, opened.attempt, opened.sender, provider, request, useful_until=until)
+
+
+def _opened(row: asyncpg.Record, keys: Mapping[str, Key]) -> Opened | None:
     rid, key = row["recipient_id"], keys.get(row["person_id"])
     try:
         number, text = unseal(key, NUMBER, row["number"]), unseal(key, text_of(rid), row["text"])
     except Tampered as error:
         log.error("message_tampered", recipient_id=rid, error=str(error))
         return None
-    if number is None or text is None:
-        return None
-    return Intent(rid, row["attempt"], number, text, row["sender"], until)
+    return None if number is None or text is None else Opened(rid, row["attempt"], number, text, row["sender"])
 
 
 def _opt_out(row: asyncpg.Record) -> clearance.OptOut | None:
@@ -144,7 +186,7 @@ def suppressed_event(row: asyncpg.Record, why: Suppress, at: datetime, until: da
     )
 
 
-def _attempted(row: asyncpg.Record, at: datetime) -> e.SendAttempted:
+def _attempted(row: asyncpg.Record, intent: Intent, at: datetime) -> e.SendAttempted:
     return e.SendAttempted(
         event_id=event_id(row["recipient_id"], "SendAttempted", row["attempt"]),
         account_id=row["account_id"],
@@ -155,5 +197,5 @@ def _attempted(row: asyncpg.Record, at: datetime) -> e.SendAttempted:
         actor=SERVICE,
         caused_by=row["released_by"],
         attempt=row["attempt"],
-        provider=PROVIDER,
+        provider=intent.provider,
     )

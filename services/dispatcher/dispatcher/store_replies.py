@@ -11,10 +11,10 @@ from kernel.seal import EVIDENCE, NUMBER, REPLY, Key, unseal
 from kernel.vault import Vault
 
 from dispatcher import store_holds, store_notices
-from dispatcher.attempt import PROVIDER
 from dispatcher.heard import Heard
 from dispatcher.keywords import Verdict
 from dispatcher.notice import Way
+from dispatcher.provider import TWILIO
 from dispatcher.store import q
 from dispatcher.store_callbacks import SERVICE_SUBJECT, service_key
 from dispatcher.store_opt_outs import Word, change_opt_outs
@@ -36,6 +36,7 @@ class Reply:
     verdict: Verdict
     received_at: datetime
     way: Way = Way.TEXT
+    provider: str = TWILIO
 
 
 async def owner_of(pool: Pool, sender: str) -> str | None:
@@ -125,6 +126,7 @@ async def _insert(connection: Connection, unique: Mapping[str, Reply], sealed: M
         [said.body for _, said in ordered],
         [reply.verdict for reply, _ in ordered],
         [reply.received_at for reply, _ in ordered],
+        [reply.provider for reply, _ in ordered],
     )
     new = [unique[row[0]] for row in rows]
     return sorted(new, key=lambda reply: reply.received_at)
@@ -144,7 +146,7 @@ def _heard(reply: Reply, said: Sealed) -> Heard | None:
         return None
     return Heard(
         reply.carrier_message_id, said.account_id, said.person_id, said.number, reply.sender, reply.body, said.evidence,
-        reply.verdict, reply.way, reply.received_at,
+        reply.verdict, reply.way, reply.received_at, reply.provider,
     )  # fmt: skip
 
 
@@ -156,7 +158,7 @@ def _word(heard: Heard) -> Word:
         number=heard.number,
         source=OptOutSource.REPLY,
         evidence=heard.evidence,
-        actor=PROVIDER,
+        actor=heard.provider,
         caused_by=None,
         at=heard.at,
         reply=heard.carrier_message_id,
@@ -197,7 +199,9 @@ def _parked(row: Any, key: Key) -> Reply:
     number, body = unseal(key, NUMBER, row["number"]), unseal(key, REPLY, row["body"])
     assert number is not None and body is not None, "the service's key is never destroyed"
     verdict = Verdict(row["verdict"])
-    return Reply(row["carrier_message_id"], number, row["sender"], body, verdict, row["received_at"], Way.NONE)
+    return Reply(
+        row["carrier_message_id"], number, row["sender"], body, verdict, row["received_at"], Way.NONE, row["provider"]
+    )
 
 
 async def page(

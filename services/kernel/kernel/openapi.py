@@ -51,6 +51,11 @@ def takes(model: type[BaseModel], required: bool = False) -> dict[str, Any]:
     return _takes("application/json", model.model_json_schema(), required)
 
 
+def takes_json() -> dict[str, Any]:
+    """`openapi_extra` of a route that reads JSON of somebody else's making."""
+    return _takes("application/json", {"type": "object", "additionalProperties": True})
+
+
 def takes_csv() -> dict[str, Any]:
     """`openapi_extra` of a route that reads a list, piece by piece."""
     return _takes("text/csv", {"type": "string"})

@@ -13,7 +13,7 @@ from dispatcher import store, store_opt_outs
 from dispatcher.attempt import NeverPosted
 from dispatcher.outcome import Accepted, Unknown
 from dispatcher.store_attempts import Proof, settle, sweep
-from dispatcher.store_intents import Intent, take_intents
+from dispatcher.store_intents import Intent, Opened, take_intents
 from dispatcher.store_opt_outs import Word
 from kernel import database
 from kernel.outbox import Outbox
@@ -57,10 +57,14 @@ async def fill(pool: asyncpg.Pool, count: int) -> str:
     return campaign_id
 
 
+def composed(opened: Opened) -> tuple[str, bytes]:
+    return "twilio", opened.text.encode()
+
+
 async def take(pool: asyncpg.Pool, vault: Vault, limit: int, at: datetime = NOON) -> list[Intent]:
     outbox = Outbox()
     async with pool.acquire() as connection, connection.transaction():
-        taken = await take_intents(connection, vault, limit, 1, at, outbox)
+        taken = await take_intents(connection, vault, limit, 1, at, outbox, composed)
         await outbox.write(connection)
     return taken.intents
 

@@ -1,6 +1,7 @@
 """A real simulator process on a free port, and the webhooks it calls."""
 
 import asyncio
+import base64
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ from aiohttp import web
 from twilio.request_validator import RequestValidator
 
 SID, TOKEN = "AC" + "0" * 32, "secret"
+KEY, SEED = "a bearer key", bytes(range(32))
 DEADLINE_S = 10.0
 
 
@@ -77,6 +79,8 @@ class Simulator:
             "SIMULATOR_DATA": str(folder),
             "TWILIO_ACCOUNT_SID": SID,
             "TWILIO_AUTH_TOKEN": TOKEN,
+            "TELNYX_API_KEY": KEY,
+            "TELNYX_SIGNING_KEY": base64.b64encode(SEED).decode(),
             "PUBLIC_URL": webhooks.url,
         }
 

@@ -2,17 +2,20 @@
 
 import csv
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from dispatcher import callback, chunk, clearance, csv_list, receipt, retry, turns, usefulness
+from dispatcher import callback, chunk, clearance, csv_list, parking, provider_twilio, retry, turns, usefulness
 from dispatcher.clearance import Clear, Hold, OptOut, Suppress
 from dispatcher.csv_list import Listed, NoPhoneColumn, Reader, Reject
 from dispatcher.outcome import Accepted, NotAccepted, Outcome, Unknown
+from dispatcher.parking import Candidate
 from dispatcher.phone import BadPhone
 from dispatcher.phone import read as read_phone
+from dispatcher.provider import Unreadable
 from dispatcher.receipt import Delivered, NotDelivered
 from dispatcher.retry import Pace
 from hypothesis import given
@@ -124,13 +127,14 @@ def test_a_repeated_opt_out_changes_nothing_unless_a_manager_makes_it_firm(
     ],
 )
 def test_a_status_callback_proves(status: str, code: str, proven: object) -> None:
-    assert receipt.read({"MessageSid": "SM1", "MessageStatus": status, "ErrorCode": code}) == proven
+    form = {"MessageSid": "SM1", "MessageStatus": status, "ErrorCode": code}
+    assert provider_twilio.receipt_of(form) == ("SM1", proven)
 
 
 @given(st.dictionaries(st.sampled_from(["MessageSid", "MessageStatus", "ErrorCode"]), st.text(max_size=80)))
 def test_a_torn_callback_is_read_or_refused(form: dict[str, str]) -> None:
-    with suppress(receipt.Unreadable):
-        assert receipt.read(form) is None or form["MessageSid"].isprintable()
+    with suppress(Unreadable):
+        assert provider_twilio.receipt_of(form)[0].isprintable()
 
 
 @given(st.uuids().map(str), st.integers(1, callback.LAST_ATTEMPT))
@@ -263,3 +267,50 @@ def test_an_export_is_safe_in_a_spreadsheet() -> None:
     at = NOON + timedelta(microseconds=5)
     line = csv_list.line("+12025550123", "manual", '=HYPERLINK("x")', at, "ada", "=1")
     assert line == '+12025550123,manual,"\'=HYPERLINK(""x"")",2026-03-01T12:00:00.000005Z,ada,\'=1\r\n'
+
+
+def test_the_same_bytes_are_asked_again_until_the_carrier_is_about_to_forget_their_key() -> None:
+    day = 86_400
+    assert retry.may_repeat(NOON, NOON + timedelta(hours=22, minutes=59), day)
+    assert not retry.may_repeat(NOON, NOON + timedelta(hours=23), day)
+    assert retry.may_repeat(NOON, NOON + timedelta(seconds=9), 20)
+    assert not retry.may_repeat(NOON, NOON + timedelta(seconds=11), 20)
+
+
+@given(st.integers(0, 5000), st.none() | st.floats(0, 1e6), st.floats(0, 0.999))
+def test_a_repeat_waits_longer_each_time_and_never_for_ever(repeats: int, asked: float | None, jitter: float) -> None:
+    pause_s = retry.repeat_pause_s(repeats, asked, jitter)
+    assert 0 <= pause_s <= (75 if asked is None else 4500)
+    assert asked is None or pause_s >= min(asked, 3600)
+
+
+def test_a_parked_receipt_is_looked_at_soon_then_rarely_then_never_again() -> None:
+    at, looks = NOON, 0
+    while (following := parking.next_look(NOON, at)) is not None:
+        assert timedelta(seconds=1) <= following - at <= timedelta(hours=1)
+        at, looks = following, looks + 1
+    assert looks < 100
+    assert at - NOON >= timedelta(hours=72)
+
+
+UNKNOWN, OPEN = Candidate((RID, 1), "unknown", None, NOON), Candidate((RID, 2), "open", None, NOON)
+TAKEN = Candidate((RID, 3), "accepted", "m3", NOON)
+
+
+def test_a_receipt_with_an_id_nobody_told_us_is_the_only_unknown_attempts() -> None:
+    later = NOON + timedelta(seconds=1)
+    assert parking.adopt("m1", later, [UNKNOWN, TAKEN], guess=True) == UNKNOWN.key
+    assert parking.adopt("m3", later, [UNKNOWN, TAKEN], guess=True) == TAKEN.key
+    assert parking.adopt("m1", later, [UNKNOWN, OPEN], guess=True) is None, "its answer may be on its way"
+    assert parking.adopt("m1", later, [UNKNOWN, replace(UNKNOWN, key=(RID, 4))], guess=True) is None, (
+        "it may be either's"
+    )
+    assert parking.adopt("m1", later, [UNKNOWN, replace(TAKEN, carrier_message_id="unknown")], guess=True) is None
+    assert parking.adopt("m1", later, [TAKEN], guess=True) is None
+    assert parking.adopt("m1", NOON - timedelta(seconds=1), [UNKNOWN], guess=True) is None, "it came before the attempt"
+
+
+def test_a_carrier_that_can_name_attempts_is_not_guessed_about() -> None:
+    later = NOON + timedelta(seconds=1)
+    assert parking.adopt("m1", later, [UNKNOWN], guess=False) is None
+    assert parking.adopt("m3", later, [UNKNOWN, TAKEN], guess=False) == TAKEN.key

@@ -9,7 +9,7 @@ KEYS = {"TWILIO_ACCOUNT_SID": "AC1", "TWILIO_AUTH_TOKEN": "secret"}
 def test_the_keys_are_enough() -> None:
     settings = read(KEYS)
     assert (settings.port, settings.sent_callbacks) == (8010, True)
-    assert settings.inbound_url == "http://127.0.0.1:8001/webhooks/twilio/inbound"
+    assert settings.inbound_url("twilio") == "http://127.0.0.1:8001/webhooks/twilio/inbound"
     assert "secret" not in repr(settings)
 
 

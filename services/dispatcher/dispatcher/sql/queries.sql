@@ -61,14 +61,17 @@ SELECT t.recipient_id::text, t.attempt, m.account_id::text, m.campaign_id::text,
                       WHERE person_id = m.person_id AND key_id = coalesce(m.key_id, key_id) LIMIT 1) x ON true;
 
 -- name: write_intents
--- Attempts at time $3, owned by $4; answers those that did not exist yet.
-WITH attempted AS (
-    INSERT INTO attempts (recipient_id, attempt, attempted_at)
-    SELECT recipient_id, attempt, $3 FROM unnest($1::uuid[], $2::int[]) AS n(recipient_id, attempt) ORDER BY recipient_id
+-- Attempts at time $3, owned by $4, with the bytes they will POST; answers those that did not exist yet.
+WITH wanted AS MATERIALIZED (
+    SELECT * FROM unnest($1::uuid[], $2::int[], $5::text[], $6::text[]) AS n(recipient_id, attempt, provider, request)
+), attempted AS (
+    INSERT INTO attempts (recipient_id, attempt, attempted_at, provider)
+    SELECT recipient_id, attempt, $3, provider FROM wanted ORDER BY recipient_id
     ON CONFLICT DO NOTHING
     RETURNING recipient_id, attempt
 ), owned AS (
-    INSERT INTO in_flight (recipient_id, attempt, owner) SELECT recipient_id, attempt, $4 FROM attempted
+    INSERT INTO in_flight (recipient_id, attempt, owner, provider, request)
+    SELECT recipient_id, attempt, $4, w.provider, w.request FROM attempted JOIN wanted w USING (recipient_id, attempt)
 )
 SELECT recipient_id::text FROM attempted;
 
@@ -96,7 +99,7 @@ DELETE FROM queue WHERE recipient_id = $1 RETURNING recipient_id::text;
 -- name: lock_attempts
 -- All attempts of these recipients, locked in id order.
 SELECT a.recipient_id::text, a.attempt, m.account_id::text, m.campaign_id::text, m.person_id::text, a.state,
-       a.carrier_message_id, a.carrier_code, a.reason, a.accepted_at, a.unresolved_at
+       a.provider, a.carrier_message_id, a.carrier_code, a.reason, a.accepted_at, a.unresolved_at
   FROM attempts a JOIN messages m USING (recipient_id)
  WHERE a.recipient_id = ANY($1::uuid[])
  ORDER BY a.recipient_id, a.attempt
@@ -127,12 +130,12 @@ SELECT owner, pg_advisory_lock(hashtext('handsent.owner'), owner) FROM (SELECT n
 
 -- name: owned_by_us
 -- Open attempts of owners that are, or were, this process.
-SELECT recipient_id::text, attempt FROM in_flight WHERE owner = ANY($1::int[]);
+SELECT recipient_id::text, attempt, provider FROM in_flight WHERE owner = ANY($1::int[]);
 
 -- name: abandoned
 -- Open attempts whose owner is dead or frozen: it does not hold its lock.
-SELECT recipient_id::text, attempt FROM in_flight f
- WHERE f.owner <> ALL($1::int[]) AND NOT EXISTS (
+SELECT recipient_id::text, attempt, provider, owner FROM in_flight f
+ WHERE f.owner <> ALL($1::int[]) AND f.repeat_at IS NULL AND NOT EXISTS (
        SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
         WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted AND l.objid::bigint = f.owner
           AND l.classid::bigint = (hashtext('handsent.owner')::bigint & 4294967295))
@@ -144,10 +147,12 @@ SELECT pg_advisory_xact_lock_shared(hashtextextended('handsent.opt-outs', 0));
 
 -- name: insert_callbacks
 -- Status callbacks as they came; nothing of one about a person who was erased, in whose form stands their number.
-INSERT INTO callbacks (received_at, recipient_id, attempt, form, fate)
-SELECT n.received_at, n.recipient_id, n.attempt, CASE WHEN x.erased THEN ''::bytea ELSE n.form END, n.fate
-  FROM unnest($1::timestamptz[], $2::uuid[], $3::int[], $4::bytea[], $5::text[])
-    AS n(received_at, recipient_id, attempt, form, fate)
+INSERT INTO callbacks (received_at, recipient_id, attempt, form, fate, provider, carrier_message_id, look_at)
+SELECT n.received_at, n.recipient_id, n.attempt, CASE WHEN x.erased THEN ''::bytea ELSE n.form END, n.fate,
+       n.provider, n.carrier_message_id, n.look_at
+  FROM unnest($1::timestamptz[], $2::uuid[], $3::int[], $4::bytea[], $5::text[], $6::text[], $7::text[],
+              $8::timestamptz[])
+    AS n(received_at, recipient_id, attempt, form, fate, provider, carrier_message_id, look_at)
   LEFT JOIN LATERAL (SELECT true AS erased FROM messages m JOIN erased e USING (person_id)
                       WHERE m.recipient_id = n.recipient_id AND e.key_id = coalesce(m.key_id, e.key_id) LIMIT 1) x ON true;
 
@@ -158,9 +163,9 @@ DELETE FROM callbacks WHERE ctid = ANY(ARRAY(
 
 -- name: insert_replies
 -- Replies not seen before, by the carrier's id; answers those.
-INSERT INTO replies (carrier_message_id, account_id, person_id, number, sender, body, verdict, received_at)
+INSERT INTO replies (carrier_message_id, account_id, person_id, number, sender, body, verdict, received_at, provider)
 SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[],
-                     $8::timestamptz[])
+                     $8::timestamptz[], $9::text[])
 ON CONFLICT DO NOTHING
 RETURNING carrier_message_id;
 
@@ -170,7 +175,7 @@ SELECT number, account_id::text FROM senders WHERE number = ANY($1::text[]);
 
 -- name: parked_replies
 -- Replies to these numbers that came before anybody knew whose they are.
-SELECT carrier_message_id, number, sender, verdict, body, received_at FROM replies
+SELECT carrier_message_id, number, sender, verdict, body, received_at, provider FROM replies
  WHERE account_id IS NULL AND sender = ANY($1::text[]) ORDER BY seq FOR UPDATE;
 
 -- name: claim_replies
@@ -304,5 +309,6 @@ UPDATE sweep SET swept_until = $1;
 -- What waits, is on its way, or is unknown; the queue is counted up to 100,000.
 SELECT (SELECT count(*) FROM (SELECT 1 FROM queue LIMIT 100000) q) AS queue,
        (SELECT count(*) FROM in_flight) AS in_flight,
+       (SELECT count(*) FROM in_flight WHERE repeat_at IS NOT NULL) AS to_repeat,
        (SELECT count(*) FROM attempts WHERE unresolved_at IS NOT NULL AND state = 'unknown') AS unknown,
        (SELECT count(*) FROM (SELECT 1 FROM callbacks WHERE fate <> 'applied' LIMIT 100000) c) AS callbacks_to_look_at;

@@ -2,7 +2,7 @@
 -- What the log says of attempts, suppressions and opt-outs; and of what is noted in the derived tables, what came first.
 CREATE TEMPORARY TABLE facts (
     recipient_id uuid, attempt int, kind text, at timestamptz, carrier_message_id text, carrier_code text, reason text,
-    later boolean, place bigint);
+    provider text, later boolean, place bigint);
 CREATE TEMPORARY TABLE suppressions (recipient_id uuid, at timestamptz, place bigint);
 CREATE TEMPORARY TABLE words (
     person_id uuid, account_id uuid, number text, in_force boolean, source text, evidence text, changed_at timestamptz,
@@ -21,7 +21,7 @@ UPDATE messages m SET suppressed_at = s.at
 -- The facts by attempt, in the order they happened. Held apart from any transaction: it goes on for a while, and what
 -- other sessions have deleted meanwhile can be vacuumed.
 DECLARE lives CURSOR WITH HOLD FOR
-SELECT recipient_id::text, attempt, kind, at, carrier_message_id, carrier_code, reason FROM facts
+SELECT recipient_id::text, attempt, kind, at, carrier_message_id, carrier_code, reason, provider FROM facts
  ORDER BY facts.recipient_id, attempt, later, place;
 
 -- name: opt_outs
