@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from dispatcher.app_intents import INTENT_LIFE_S, Intents, _Flight
 from dispatcher.outcome import Accepted, NoAnswer, NotAccepted
+from dispatcher.provider import TWILIO
 from dispatcher.store_attempts import Proof
 from dispatcher.store_intents import Intent
 
@@ -16,8 +17,9 @@ from schemas.reasons import NotAcceptedReason
 
 HOUR = timedelta(hours=1)
 SETTINGS: Any = SimpleNamespace(
-    public_url="http://here", callback_key="a callback key", carrier_connections=8, useful_for=None
-)
+    public_url="http://here", callback_key="a callback key", carrier_connections=8, useful_for=None,
+    providers=(TWILIO,), key_life_s=86_400,
+)  # fmt: skip
 
 
 class Carrier:
@@ -27,7 +29,10 @@ class Carrier:
         self.texts: list[Any] = []
         self.proofs: list[Proof] = []
 
-    async def post(self, text: Any) -> Any:
+    def named(self, _provider: str) -> "Carrier":
+        return self
+
+    async def post(self, text: Any, _key: str) -> Any:
         self.texts.append(text)
         return NoAnswer.TIMEOUT
 
@@ -51,7 +56,8 @@ async def test_what_may_not_leave_any_more_is_known_not_to_have_left(
     nothing: Any = None
     intents = Intents(nothing, nothing, nothing, carrier, carrier, SETTINGS, asyncio.Event())
     useful_until = None if until is None else datetime.now(UTC) + until
-    intent = Intent("11111111-1111-5111-8111-111111111111", 1, "+12025550123", "Hi", "+18445550100", useful_until)
+    rid = "11111111-1111-5111-8111-111111111111"
+    intent = Intent(rid, 1, "+18445550100", TWILIO, b"Hi", useful_until=useful_until)
     await intents._post(_Flight(intent, time.monotonic() - age_s))
     [proof] = carrier.proofs
     assert len(carrier.texts) == posted
