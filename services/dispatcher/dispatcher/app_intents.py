@@ -11,6 +11,7 @@ import structlog
 from kernel.database import Pool
 from kernel.errors import retriable
 from kernel.outbox import Outbox
+from kernel.steps import reached
 from kernel.vault import Vault
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -126,6 +127,8 @@ class Intents:
                 self.flying.update(intent.key for intent in taken.intents)
                 wrote = bool(outbox)
                 await outbox.write(connection)
+                reached("intent.written")
+            reached("intent.committed")
         except Exception as error:
             # Whether it committed may be unclear. None of these is POSTed; `Left` closes those that are there.
             self.flying.difference_update(intent.key for intent in taken.intents)
@@ -163,7 +166,9 @@ class Intents:
         if began - flight.taken_at > INTENT_LIFE_S:
             seen: outcome.Seen = NoAnswer.EXPIRED
         else:
+            reached("post.ready")
             seen = await self._gateway.post(self._text(intent))
+            reached("post.answered")
             CARRIER.observe(time.monotonic() - began)
         result = outcome.classify(seen)
         OUTCOMES.labels(type(result).__name__).inc()

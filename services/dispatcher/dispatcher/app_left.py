@@ -8,6 +8,7 @@ import asyncpg
 import structlog
 from kernel.database import Pool
 from kernel.errors import retriable
+from kernel.steps import reached
 
 from dispatcher import outcome
 from dispatcher.app_intents import Intents
@@ -58,7 +59,9 @@ class Left:
         rows = await self._pool.fetch(q.abandoned, self._owner.numbers)
         if rows:
             log.warning("attempts_abandoned", attempts=len(rows))
+            reached("left.found")
             await self._close(rows, outcome.classify(NoAnswer.PROCESS_KILLED))
+            reached("left.closed")
 
     async def _close_unclear(self) -> None:
         """Ours, committed and not flying: the commit was unclear when it happened, so nothing was POSTed.

@@ -9,6 +9,7 @@ import structlog
 from kernel.database import Connection, Pool
 from kernel.errors import retriable
 from kernel.outbox import Outbox
+from kernel.steps import reached
 from kernel.vault import Vault
 
 from dispatcher.app_batcher import Batcher
@@ -57,6 +58,8 @@ class Outcomes:
             await settle(connection, proofs, outbox)
             wrote = bool(outbox)
             await outbox.write(connection)
+            reached("outcome.written")
+        reached("outcome.committed")
         if wrote:
             self._relay.set()
 
@@ -73,6 +76,8 @@ class Outcomes:
                 forms,
                 fates,
             )
+            reached("receipt.written")
+        reached("receipt.committed")
         self._relay.set()
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
+from kernel.steps import reached
 from yarl import URL
 
 from dispatcher import retry
@@ -44,6 +45,7 @@ class _Form(aiohttp.BytesPayload):
         transport = getattr(writer, "transport", None)
         self.may_have_left = transport is not None and not transport.is_closing()
         await super().write_with_length(writer, content_length)
+        reached("post.written")
 
 
 class TwilioGateway:

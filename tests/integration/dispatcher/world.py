@@ -50,13 +50,14 @@ class Stack:
         self.ports = {"CARRIER_PORT": str(carrier_port), "DISPATCHER_PORT": str(port)}
         self.carrier_url, self.url = f"http://127.0.0.1:{carrier_port}", f"http://127.0.0.1:{port}"
         environment = {**ENVIRONMENT, **self.ports, "SIMULATOR_DATA": str(folder / "simulator")}
+        self.own: dict[str, str] = {}  # settings of all dispatchers made from now on
         self.carrier = Process("simulator", folder, self.carrier_url, environment)
         self.dispatcher = self.a_dispatcher(port)
 
     def a_dispatcher(self, port: int, **environment: str) -> Process:
         """Another process of the service, with the first one's public URL unless it says otherwise."""
         settings = {"DATABASE_URL": self.database_url, "KAFKA_BOOTSTRAP": self.bootstrap, "PUBLIC_URL": self.url}
-        own = {**ENVIRONMENT, **self.ports, **settings, "DISPATCHER_PORT": str(port), **environment}
+        own = {**ENVIRONMENT, **self.ports, **settings, "DISPATCHER_PORT": str(port), **self.own, **environment}
         return Process("dispatcher", self.folder, f"http://127.0.0.1:{port}", own)
 
 
