@@ -79,14 +79,16 @@ class Dispatching:
         found = stack.read(self.running.home)
         assert found is not None, "the stack runs"
         crowd = Crowd(story, rng, self.scale.size, found.database_url)
-        lash = Lashes(self.crew, self.armed, rng, lashes.by_turns(self.seed, number, self.scale.steps_a_round))
+        steps = lashes.by_turns(self.seed, number, self.scale.steps_a_round)
+        lash = Lashes(self.crew, self.armed, rng, steps, freezes=number % 2 == 1)
         problems: list[str] = []
-        heard = Heard()
+        heard, blown_s = Heard(), 0.0
         watching = asyncio.create_task(_watch(story, crowd))
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(crowd.run())
                 group.create_task(_until_over(lash, crowd, kills))
+            blown_s = time.monotonic() - began
             await story.faults()
             for work in crowd.all:
                 await self._settle(story, work)
@@ -108,7 +110,8 @@ class Dispatching:
         told = f"{_counted(lash.kills)}; {crowd.pressed} SENT; unknown: {_counted(heard.why) or 'none'}"
         never = f"; not reached: {lash.never}" if lash.never else ""
         froze = ", a dispatcher frozen" if lash.frozen else ""
-        line = f"{told}{froze}{never}; Progress asked {story.polls} times; {time.monotonic() - began:.0f} s"
+        took = f"{time.monotonic() - began:.0f} s, {blown_s:.0f} of them under blows"
+        line = f"{told}{froze}{never}; Progress asked {story.polls} times; {took}"
         return Told(f"round {number}", problems, line)
 
     def _add(self, lash: Lashes, crowd: Crowd, heard: Heard) -> None:
