@@ -98,7 +98,7 @@ def _play(mode: str, asked: argparse.Namespace) -> bool:
     folder = Path(tempfile.mkdtemp(prefix="handsent chaos "))
     armed = Armed(folder / "steps")
     places = Places.free()
-    own = {**places.settings, **PROVIDERS[asked.provider].settings} if mode == "dispatch" else {}
+    own = places.settings(PROVIDERS[asked.provider]) if mode == "dispatch" else {}
     running = Running(folder / "home", **blows.SETTINGS, **armed.setting, **own)
     began = time.monotonic()
     try:

@@ -14,6 +14,7 @@ from handsent.part import Part, spawn, stop
 from handsent.parts import SERVICES, answers, service_parts
 
 from tests.chaos import processes
+from tests.chaos.providers import Provider
 from tests.chaos.wire import Call, Door, Wire
 from tests.e2e.running import Running
 
@@ -38,9 +39,9 @@ class Places:
             taken.add(ports.pick(taken))
         return cls(*taken)
 
-    @property
-    def settings(self) -> dict[str, str]:
-        return {"CARRIER_URL": _url(self.first), "PUBLIC_URL": _url(self.door)}
+    def settings(self, provider: Provider) -> dict[str, str]:
+        """Of the stack, and so of the supervised dispatcher."""
+        return {provider.url_setting: _url(self.first), "PUBLIC_URL": _url(self.door), **provider.settings}
 
 
 @dataclass
@@ -153,13 +154,13 @@ class Crew:
 
 
 @asynccontextmanager
-async def crew(running: Running, places: Places) -> AsyncIterator[Crew]:
+async def crew(running: Running, places: Places, provider: Provider) -> AsyncIterator[Crew]:
     """Both work when it is entered; the second one is stopped at the end. For the main thread."""
     found = stack.read(running.home)
     assert found is not None, "the stack runs"
     [known] = [one for one in SERVICES if one.name == SUPERVISED]
     port = ports.pick({places.first, places.second, places.door})
-    own = {known.port_setting: str(port), "CARRIER_URL": _url(places.second)}
+    own = {known.port_setting: str(port), provider.url_setting: _url(places.second)}
     [part] = service_parts(running.home, running.environment | found.settings | own, [known])
     # A name of its own: the supervisor ends what bears the name of a part it is about to start.
     part = replace(part, name=SECOND, prepare=lambda: None)

@@ -159,7 +159,9 @@ class Dispatching:
         log = await self._log()
         people = {work.campaign.rid(number) for work in crowd.all for number in work.due}
         unknowns = unknown_of(log, people)
-        calls = {call.key: call for call in self.crew.calls}
+        calls = defaultdict(list)
+        for call in self.crew.calls:
+            calls[call.key].append(call)
         self.sum.unknown += len(unknowns)
         self.sum.resolved += sum(unknown.again for unknown in unknowns)
         heard = hear(unknowns, calls, struck, blows.CONNECTIONS)
@@ -205,7 +207,7 @@ async def play(
 ) -> AsyncGenerator[Told, None]:  # fmt: skip
     """Round after round until there were enough kills, then what they came to."""
     scale = scale or Scale()
-    async with crew(running, places) as members:
+    async with crew(running, places, provider) as members:
         all_rounds = Dispatching(running, armed, members, provider, Books(running.home), scale, seed)
         number = only or 1
         while all_rounds.sum.kills.total() < scale.kills:

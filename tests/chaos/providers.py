@@ -16,6 +16,7 @@ class Provider:
     """`keyed`: a repeat under the same key is the same message, so within the key's life only a 5xx is unknown."""
 
     name: str
+    url_setting: str  # where the dispatcher reaches it
     keyed: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
 
@@ -47,6 +48,6 @@ class Provider:
 
 
 PROVIDERS = {
-    "twilio": Provider("twilio"),
-    "telnyx": Provider("telnyx", keyed=True, settings={"PROVIDER": "telnyx"}),
+    "twilio": Provider("twilio", "CARRIER_URL"),
+    "telnyx": Provider("telnyx", "TELNYX_URL", keyed=True, settings={"PROVIDER": "telnyx"}),
 }

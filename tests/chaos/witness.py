@@ -53,11 +53,12 @@ def hear(unknowns: Iterable[Unknown], calls: Mapping[Key, Call], blows: Sequence
     heard = Heard()
     by_blow: Counter[int] = Counter()
     for unknown in unknowns:
-        call = calls.get(unknown.key)
-        why, blow = _witness(unknown, call, blows)
+        made = calls.get(unknown.key) or [None]  # more than one only under a key
+        found = [_witness(unknown, call, blows) for call in made]
+        why, blow = next((one for one in found if one[0] is not None), (None, None))
         heard.why[why or "no witness"] += 1
         if why is None:
-            heard.problems.append(f"{unknown.key} is unknown ({unknown.reason}) without a witness: {call}")
+            heard.problems.append(f"{unknown.key} is unknown ({unknown.reason}) without a witness: {made}")
         if blow is not None:
             by_blow[blow] += 1
     for blow, count in by_blow.items():
