@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +21,7 @@ from tests.chaos.logs import Entry
 from tests.chaos.patience import PatientStory
 from tests.chaos.providers import Provider
 from tests.chaos.rounds import Told, generator, well
+from tests.chaos.wire import Call, Key
 from tests.chaos.witness import Heard, Struck, Unknown, hear
 from tests.chaos.work import Work
 from tests.e2e.running import Running
@@ -159,7 +160,7 @@ class Dispatching:
         log = await self._log()
         people = {work.campaign.rid(number) for work in crowd.all for number in work.due}
         unknowns = unknown_of(log, people)
-        calls = defaultdict(list)
+        calls: defaultdict[Key, list[Call]] = defaultdict(list)
         for call in self.crew.calls:
             calls[call.key].append(call)
         self.sum.unknown += len(unknowns)
