@@ -80,6 +80,10 @@ class Crew:
         """Whose process it is, or was until it died."""
         return next((member for member in self.members if member.pid == pid), None)
 
+    def runs(self, member: Member) -> bool:
+        """Whether there is a process, whatever it does."""
+        return member.pid is not None and processes.lives(member.pid)
+
     async def some_works(self) -> list[Member]:
         """The members that work; waits until there is one."""
         deadline = time.monotonic() + READY_S

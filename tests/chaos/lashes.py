@@ -15,6 +15,7 @@ BOTH = (SUPERVISED, SECOND)
 REACH_S = 8.0
 LOOK_S = 0.02
 PAUSE_S = (0.05, 1.0)
+STARTING = 0.3
 FROZEN_S = (10.5, 13.0)  # past the 10 s after which Postgres ends the session of a silent owner
 SHARES = {"random": 9, "step": 9, "both": 1, "postgres": 1.5, "kafka": 1.5, "wire": 2.5, "door": 1.0}
 # Where a process that wakes up late could do harm; None is anywhere.
@@ -47,13 +48,16 @@ class Lashes:
         await self.crew.all_work()
 
     async def _random(self) -> None:
-        member = self.rng.choice(await self.crew.some_works())
+        """One that works, or, now and then, one that has only begun to start."""
+        working = await self.crew.some_works()
+        starting = [m for m in self.crew.members if not m.works and not m.frozen and self.crew.runs(m)]
+        member = self.rng.choice(starting if starting and self.rng.random() < STARTING else working)
         self._kills("dispatcher", member.name, self.crew.kill(member))
 
     async def _both(self) -> None:
         await self.crew.some_works()
         for member in self.crew.members:
-            if member.pid is not None and processes.lives(member.pid):
+            if self.crew.runs(member):
                 self._kills("dispatcher", member.name, self.crew.kill(member))
 
     async def _step(self) -> None:
