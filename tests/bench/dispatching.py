@@ -302,9 +302,8 @@ def measure(messages: int) -> Result:
         folder = Path(place)
         with EmbeddedPostgres(folder / "postgres") as postgres, EmbeddedKafka(folder / "kafka") as broker:
             uvloop.run(topics.create(broker.bootstrap, TOPICS.values()))
-            stack = Stack(folder, postgres.url, broker.bootstrap)
-            stack.own = {"CARRIER_URL": ends.url, "CARRIER_CONNECTIONS": str(CONNECTIONS)}
-            stack.dispatcher = stack.a_dispatcher(int(stack.ports["DISPATCHER_PORT"]))
+            own = {"CARRIER_URL": ends.url, "CARRIER_CONNECTIONS": str(CONNECTIONS)}
+            stack = Stack(folder, postgres.url, broker.bootstrap, **own)
             try:
                 return uvloop.run(Bench(stack, ends, messages).run(folder))
             finally:

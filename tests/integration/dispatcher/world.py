@@ -44,20 +44,27 @@ PATIENCE_S = 15.0
 class Stack:
     """What a test sees: the log, the carrier, the dispatcher's face, and its process."""
 
-    def __init__(self, folder: Path, database_url: str, bootstrap: str) -> None:
+    def __init__(self, folder: Path, database_url: str, bootstrap: str, **more: str) -> None:
+        """`more` are settings of the carrier and of every dispatcher."""
+        self._more = more
         self.folder, self.database_url, self.bootstrap = folder, database_url, bootstrap
         carrier_port, port = free_port(), free_port()
         self.ports = {"CARRIER_PORT": str(carrier_port), "DISPATCHER_PORT": str(port)}
         self.carrier_url, self.url = f"http://127.0.0.1:{carrier_port}", f"http://127.0.0.1:{port}"
-        environment = {**ENVIRONMENT, **self.ports, "SIMULATOR_DATA": str(folder / "simulator")}
-        self.own: dict[str, str] = {}  # settings of all dispatchers made from now on
+        environment = {
+            **ENVIRONMENT,
+            **self.ports,
+            **more,
+            "PUBLIC_URL": self.url,
+            "SIMULATOR_DATA": str(folder / "simulator"),
+        }
         self.carrier = Process("simulator", folder, self.carrier_url, environment)
         self.dispatcher = self.a_dispatcher(port)
 
     def a_dispatcher(self, port: int, **environment: str) -> Process:
         """Another process of the service, with the first one's public URL unless it says otherwise."""
         settings = {"DATABASE_URL": self.database_url, "KAFKA_BOOTSTRAP": self.bootstrap, "PUBLIC_URL": self.url}
-        own = {**ENVIRONMENT, **self.ports, **settings, "DISPATCHER_PORT": str(port), **self.own, **environment}
+        own = {**ENVIRONMENT, **self.ports, **self._more, **settings, "DISPATCHER_PORT": str(port), **environment}
         return Process("dispatcher", self.folder, f"http://127.0.0.1:{port}", own)
 
 

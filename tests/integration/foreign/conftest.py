@@ -35,9 +35,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory, emulate: Emulate) -> Iterato
     folder = tmp_path_factory.mktemp("dispatcher")
     with EmbeddedPostgres(folder / "postgres") as postgres, EmbeddedKafka(folder / "kafka") as kafka:
         asyncio.run(topics.create(kafka.bootstrap, TOPICS.values()))
-        stack = Stack(folder, postgres.url, kafka.bootstrap)
-        stack.own = {"CARRIER_URL": emulate.url, "CARRIER_CONNECTIONS": str(CONNECTIONS)}
-        stack.dispatcher = stack.a_dispatcher(int(stack.ports["DISPATCHER_PORT"]))
+        own = {"CARRIER_URL": emulate.url, "CARRIER_CONNECTIONS": str(CONNECTIONS)}
+        stack = Stack(folder, postgres.url, kafka.bootstrap, **own)
         try:
             stack.dispatcher.start()
             yield stack
