@@ -13,6 +13,7 @@ from tests.chaos.witness import Struck
 
 BOTH = (SUPERVISED, SECOND)
 REACH_S = 8.0
+LEFT_S = 20.0  # somebody must die first, and be missed
 LOOK_S = 0.02
 PAUSE_S = (0.05, 1.0)
 STARTING = 0.3
@@ -75,10 +76,11 @@ class Lashes:
 
     async def _come_to(self, step: str, signal: str) -> Member | None:
         """The dispatcher that came to the step; None when none did."""
-        name, deadline = f"{SUPERVISED}.{step}", time.monotonic() + REACH_S
+        left = step.startswith("left.")
+        name, deadline = f"{SUPERVISED}.{step}", time.monotonic() + (LEFT_S if left else REACH_S)
         pids = {member.pid: member for member in self.crew.members}
         self.armed.arm(name, signal)
-        if step.startswith("left."):  # nothing is left unless somebody died
+        if left:  # nothing is, unless somebody died
             await self._random()
         while time.monotonic() < deadline:
             pids |= {member.pid: member for member in self.crew.members}
