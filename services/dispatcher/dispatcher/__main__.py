@@ -15,6 +15,7 @@ from dispatcher.api_persons import Persons
 from dispatcher.app import TOPICS, Dispatcher
 from dispatcher.app_intents import Intents
 from dispatcher.app_left import Left
+from dispatcher.app_marks import Marks
 from dispatcher.app_outcomes import Outcomes
 from dispatcher.app_owner import Owner
 from dispatcher.app_replay import OWN
@@ -38,9 +39,10 @@ async def main(stop: runner.Stop) -> None:
     revocations = Revocations(settings.kafka_bootstrap)
     relay = Relay(settings.database_url, SERVICE, settings.kafka_bootstrap, wake_relay, followed=OWN)
     # Owner and gateway outlive the rest: what has been taken is POSTed, and its outcome recorded, after the signal.
-    async with Owner(settings.database_url) as owner, TwilioGateway.of(settings) as gateway:
-        intents = Intents(pool, vault, owner, gateway, outcomes, settings, wake_relay)
-        left = Left(pool, owner, intents, outcomes, settings.unconfirmed_after_s)
+    marks = Marks()
+    async with Owner(settings.database_url, marks) as owner, TwilioGateway.of(settings) as gateway:
+        intents = Intents(pool, vault, owner, marks, gateway, outcomes, settings, wake_relay)
+        left = Left(pool, owner, marks, intents, outcomes, settings.unconfirmed_after_s)
         dispatcher = Dispatcher(Sealer(vault, settings.person_id_secret), intents.queued)
         batches = BatchLoop(pool, dispatcher.handle, wake_relay, dispatcher.committed)
         persons = Persons(pool, vault, wake_relay)
@@ -60,6 +62,7 @@ async def main(stop: runner.Stop) -> None:
             left.sweep(),
             persons.keep_finishing(),
         )
+    marks.close()
     await vault.close()
 
 

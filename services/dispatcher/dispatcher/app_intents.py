@@ -16,6 +16,7 @@ from kernel.vault import Vault
 from prometheus_client import Counter, Gauge, Histogram
 
 from dispatcher import callback, outcome, retry
+from dispatcher.app_marks import Marks
 from dispatcher.app_outcomes import Outcomes
 from dispatcher.app_owner import Owner
 from dispatcher.gateway import Text, TwilioGateway
@@ -55,10 +56,10 @@ class Intents:
     """Takes intents for as long as it runs; when cancelled it takes no more and finishes what it has."""
 
     def __init__(
-        self, pool: Pool, vault: Vault, owner: Owner, gateway: TwilioGateway, outcomes: Outcomes, settings: Settings,
-        relay: asyncio.Event,
+        self, pool: Pool, vault: Vault, owner: Owner, marks: Marks, gateway: TwilioGateway, outcomes: Outcomes,
+        settings: Settings, relay: asyncio.Event,
     ) -> None:  # fmt: skip
-        self._pool, self._vault, self._owner = pool, vault, owner
+        self._pool, self._vault, self._owner, self._marks = pool, vault, owner, marks
         self._gateway, self._outcomes = gateway, outcomes
         self._public_url, self._callback_key = settings.public_url, settings.callback_key.encode()
         self._relay = relay
@@ -127,8 +128,10 @@ class Intents:
                 self.flying.update(intent.key for intent in taken.intents)
                 wrote = bool(outbox)
                 await outbox.write(connection)
-                reached("intent.written")
-            reached("intent.committed")
+                if wrote:
+                    reached("intent.written")
+            if wrote:
+                reached("intent.committed")
         except Exception as error:
             # Whether it committed may be unclear. None of these is POSTed; `Left` closes those that are there.
             self.flying.difference_update(intent.key for intent in taken.intents)
@@ -164,12 +167,16 @@ class Intents:
         """One POST, or none when the licence is too old; returns once the outcome is committed."""
         intent, began = flight.intent, time.monotonic()
         if began - flight.taken_at > INTENT_LIFE_S:
-            seen: outcome.Seen = NoAnswer.EXPIRED
-        else:
-            reached("post.ready")
+            await self._conclude(intent, NoAnswer.EXPIRED)
+            return
+        reached("post.ready")
+        with self._marks.noted(intent.key):
             seen = await self._gateway.post(self._text(intent))
             reached("post.answered")
             CARRIER.observe(time.monotonic() - began)
+            await self._conclude(intent, seen)
+
+    async def _conclude(self, intent: Intent, seen: outcome.Seen) -> None:
         result = outcome.classify(seen)
         OUTCOMES.labels(type(result).__name__).inc()
         self._mind(result)

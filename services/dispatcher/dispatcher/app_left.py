@@ -10,14 +10,15 @@ from kernel.database import Pool
 from kernel.errors import retriable
 from kernel.steps import reached
 
-from dispatcher import outcome
+from dispatcher import app_marks, outcome
 from dispatcher.app_intents import Intents
+from dispatcher.app_marks import Marks
 from dispatcher.app_outcomes import Outcomes
 from dispatcher.app_owner import Owner
 from dispatcher.attempt import Evidence, NeverPosted
 from dispatcher.outcome import NoAnswer
 from dispatcher.store import q
-from dispatcher.store_attempts import Proof, sweep
+from dispatcher.store_attempts import Key, Proof, sweep
 
 log = structlog.get_logger()
 
@@ -29,8 +30,10 @@ KEEP_CALLBACKS = timedelta(days=30)
 class Left:
     """Closes what nobody else will. Whoever finds another's intent open may only resolve it, never POST it."""
 
-    def __init__(self, pool: Pool, owner: Owner, intents: Intents, outcomes: Outcomes, patience_s: int) -> None:
-        self._pool, self._owner, self._intents, self._outcomes = pool, owner, intents, outcomes
+    def __init__(
+        self, pool: Pool, owner: Owner, marks: Marks, intents: Intents, outcomes: Outcomes, patience_s: int
+    ) -> None:
+        self._pool, self._owner, self._marks, self._intents, self._outcomes = pool, owner, marks, intents, outcomes
         self._patience = timedelta(seconds=patience_s)
 
     async def look(self) -> None:
@@ -58,10 +61,22 @@ class Left:
         await self._owner.held()
         rows = await self._pool.fetch(q.abandoned, self._owner.numbers)
         if rows:
-            log.warning("attempts_abandoned", attempts=len(rows))
+            gone = self._never_left(rows)
+            begun = [row for row in rows if (row["recipient_id"], row["attempt"]) not in gone]
+            log.warning("attempts_abandoned", attempts=len(begun), never_left=len(gone))
             reached("left.found")
-            await self._close(rows, outcome.classify(NoAnswer.PROCESS_KILLED))
+            await self._close([row for row in rows if (row["recipient_id"], row["attempt"]) in gone], NeverPosted())
+            await self._close(begun, outcome.classify(NoAnswer.PROCESS_KILLED))
             reached("left.closed")
+
+    def _never_left(self, rows: Sequence[asyncpg.Record]) -> set[Key]:
+        """Those whose dead owner had noted, on this machine, what it was about to POST, and not them."""
+        found: set[Key] = set()
+        for name in {row["name"] for row in rows if row["name"] is not None}:
+            begun = app_marks.begun(self._marks.folder, name)
+            if begun is not None:
+                found |= {(row["recipient_id"], row["attempt"]) for row in rows if row["name"] == name} - begun
+        return found
 
     async def _close_unclear(self) -> None:
         """Ours, committed and not flying: the commit was unclear when it happened, so nothing was POSTed.
@@ -75,6 +90,8 @@ class Left:
             await self._close(unclear, NeverPosted())
 
     async def _close(self, rows: Sequence[asyncpg.Record], evidence: Evidence) -> None:
+        if not rows:
+            return
         at = datetime.now(UTC)
         await self._outcomes.settle([Proof(row["recipient_id"], row["attempt"], evidence, at) for row in rows])
 
@@ -83,3 +100,5 @@ class Left:
         while await sweep(self._pool, now, self._patience):
             await asyncio.sleep(0)
         await self._pool.execute(q.forget_callbacks, now - KEEP_CALLBACKS)
+        for row in await self._pool.fetch(q.forget_marks, self._owner.numbers):
+            app_marks.forget(self._marks.folder, row["name"])
