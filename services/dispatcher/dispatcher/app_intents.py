@@ -170,8 +170,8 @@ class Intents:
             await self._conclude(intent, NoAnswer.EXPIRED)
             return
         reached("post.ready")
-        with self._marks.noted(intent.key):
-            seen = await self._gateway.post(self._text(intent))
+        with self._marks.open(intent.key) as leaving:
+            seen = await self._gateway.post(self._text(intent), leaving)
             reached("post.answered")
             CARRIER.observe(time.monotonic() - began)
             await self._conclude(intent, seen)

@@ -16,8 +16,9 @@ import stat
 import struct
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -59,17 +60,16 @@ class Marks:
         self._map[:HEADER] = boot
 
     @contextmanager
-    def noted(self, key: Key) -> Iterator[None]:
-        """Inside, a POST for this attempt may have begun. Leave it once the outcome is committed."""
+    def open(self, key: Key) -> Iterator[Callable[[], None]]:
+        """What it gives notes that a byte of the POST may leave now. To be left once the outcome is committed."""
         if self._map is None:
-            yield
+            yield lambda: None
             return
         slot = self._free.pop()
         at = HEADER + slot * SLOT.size
         recipient, attempt = uuid.UUID(key[0]).bytes, key[1]
         SLOT.pack_into(self._map, at, recipient, attempt, False)
-        self._map[at + SLOT.size - 1] = True  # last: half a note is none, and nothing has begun yet
-        yield
+        yield partial(self._map.__setitem__, at + SLOT.size - 1, True)
         # Not after an error: then the outcome is not committed, and the note stays.
         self._map[at + SLOT.size - 1] = False
         self._free.append(slot)

@@ -1,6 +1,7 @@
 """Twilio over aiohttp: one POST per intent, and what was seen of it. Never a retry, never a redirect."""
 
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -41,9 +42,15 @@ class _Form(aiohttp.BytesPayload):
 
     may_have_left = False
 
+    def __init__(self, content: bytes, leaving: Callable[[], None]) -> None:
+        super().__init__(content, content_type=FORM)
+        self._leaving = leaving
+
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         transport = getattr(writer, "transport", None)
         self.may_have_left = transport is not None and not transport.is_closing()
+        if self.may_have_left:
+            self._leaving()
         await super().write_with_length(writer, content_length)
         reached("post.written")
 
@@ -95,11 +102,11 @@ class TwilioGateway:
         assert self._session is not None
         await self._session.close()
 
-    async def post(self, text: Text) -> Seen:
-        """Asks the carrier once and says what was seen."""
+    async def post(self, text: Text, leaving: Callable[[], None]) -> Seen:
+        """Asks the carrier once and says what was seen; `leaving` is called before the first byte is written."""
         assert self._session is not None
         fields = {"To": text.to, "From": text.sender, "Body": text.body, "StatusCallback": text.status_callback}
-        form = _Form(urlencode(fields).encode(), content_type=FORM)
+        form = _Form(urlencode(fields).encode(), leaving)
         try:
             async with self._session.post(self._url, data=form, allow_redirects=False) as response:
                 retry_after_s = retry.read_retry_after(response.headers.get("Retry-After"), datetime.now(UTC))

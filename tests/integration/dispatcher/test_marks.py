@@ -16,9 +16,10 @@ import sys, time
 from pathlib import Path
 from dispatcher.app_marks import Marks
 marks = Marks(Path(sys.argv[1]))
-with marks.noted(("{DONE}", 1)):
-    pass
-with marks.noted(("{BEGUN}", 7)):
+with marks.open(("{DONE}", 1)) as leaving:
+    leaving()
+with marks.open(("{NEVER}", 1)), marks.open(("{BEGUN}", 7)) as leaving:
+    leaving()
     print(marks.name, flush=True)
     time.sleep(60)
 """
@@ -90,14 +91,15 @@ def test_nothing_is_noted_or_believed_where_others_may_write(
     assert begun(folder, name) is None
     marks = Marks(folder)
     assert marks.name is None
-    with marks.noted((NEVER, 1)):
-        pass
+    with marks.open((NEVER, 1)) as leaving:
+        leaving()
     marks.close()
 
 
 def test_an_outcome_that_was_not_recorded_stays_noted(folder: Path) -> None:
     marks = Marks(folder)
-    with pytest.raises(RuntimeError), marks.noted((BEGUN, 1)):
+    with pytest.raises(RuntimeError), marks.open((BEGUN, 1)) as leaving:
+        leaving()
         raise RuntimeError("the record broke")
     content = (folder / str(marks.name)).read_bytes()
     assert any(noted for *_, noted in app_marks.SLOT.iter_unpack(content[HEADER:]))
