@@ -23,6 +23,7 @@ from tests.chaos.rounds import Told, generator
 from tests.e2e.running import Running
 
 MOST_TOLD = 20  # a fault of the log is one of thousands of people
+VERIFY_S = 900.0  # tens of thousands of lives, on a machine that has other work
 
 
 class Play:
@@ -130,7 +131,7 @@ async def _until_wrong(
                 say(f"{mode} {asked.only or number}: {told.line}")
                 if told.problems:
                     return [f"seed {asked.seed}, {told.blow}: {problem}" for problem in told.problems]
-    told_by_the_log = await asyncio.to_thread(running.handsent, "replay", "verify")
+    told_by_the_log = await asyncio.to_thread(running.handsent, "replay", "verify", within_s=VERIFY_S)
     return [] if told_by_the_log.returncode == 0 else [told_by_the_log.stdout + told_by_the_log.stderr]
 
 
