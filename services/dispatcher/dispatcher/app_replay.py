@@ -19,7 +19,7 @@ q = load_queries("dispatcher", "replay.sql")
 
 OWN = ("dispatches", "receipts", "opt-outs")
 OPERATIONAL = {
-    "queue", "lanes", "in_flight", "callbacks", "carrier_ids", "replies", "resolutions", "holds", "sweep",
+    "queue", "lanes", "in_flight", "callbacks", "carrier_ids", "replies", "resolutions", "holds", "sweep", "marks",
     "erased.reason", "erased.finished_at",
 }  # fmt: skip
 FACTS_AT_ONCE = 5000

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from kernel.database import Connection, Pool, acting_for
 from kernel.outbox import Outbox
 from kernel.seal import EVIDENCE, NUMBER, REPLY, Key, unseal
+from kernel.steps import reached
 from kernel.vault import Vault
 
 from dispatcher.keywords import Verdict
@@ -107,6 +108,8 @@ async def receive(pool: Pool, sealer: Sealer, replies: Sequence[Reply]) -> bool:
             await _obey(connection, new, sealed, outbox)
             wrote = bool(outbox)
             await outbox.write(connection)
+            reached("reply.written")
+    reached("reply.committed")
     return wrote
 
 
