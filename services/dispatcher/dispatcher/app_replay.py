@@ -1,6 +1,7 @@
 """The dispatcher's tables once more, of the log: what was released, attempted, answered, and said about texts."""
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 from kernel.database import Connection, Pool, load_queries
@@ -73,7 +74,17 @@ ROWS: dict[type, Callable[[Any], Row]] = {
 
 
 async def _note(_: Connection, batch: list[Received]) -> Rows:
-    return by_type(ROWS, batch)
+    return chain(by_type(ROWS, batch), _senders_of_releases(batch))
+
+
+def _senders_of_releases(batch: list[Received]) -> Rows:
+    """A message may come before its campaign, and tells whose its sender is as well."""
+    first: dict[str, tuple[str, Sequence[Any]]] = {}
+    for received in batch:
+        event = received.event
+        if isinstance(event, e.MessageReleased):
+            first.setdefault(event.sender, ("senders", (event.sender, event.account_id, received.offset)))
+    return first.values()
 
 
 async def _finish(connection: Connection) -> None:

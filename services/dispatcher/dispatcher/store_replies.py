@@ -161,7 +161,20 @@ async def learn_senders(
     connection: Connection, sealer: Sealer, created: Sequence[e.CampaignCreated], outbox: Outbox
 ) -> None:
     """Whose the campaigns' numbers are; replies that were parked for them count now, in the order they came."""
-    owners = {event.sender: event.account_id for event in reversed(created)}
+    await _learn(connection, sealer, {event.sender: event.account_id for event in reversed(created)}, outbox)
+
+
+async def learn_from_releases(
+    connection: Connection, sealer: Sealer, released: Sequence[e.MessageReleased], outbox: Outbox
+) -> None:
+    """The same from messages that come before their campaign does: a STOP that is parked precedes their intents."""
+    owners = {event.sender: event.account_id for event in released}
+    known = await _owners(connection, owners)
+    if missing := {number: account_id for number, account_id in owners.items() if number not in known}:
+        await _learn(connection, sealer, missing, outbox)
+
+
+async def _learn(connection: Connection, sealer: Sealer, owners: Mapping[str, str], outbox: Outbox) -> None:
     numbers = sorted(owners)
     await connection.fetch(q.lock_for_opt_outs)
     await connection.execute(q.insert_senders, numbers, [owners[number] for number in numbers])
