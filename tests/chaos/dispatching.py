@@ -166,7 +166,7 @@ class Dispatching:
         self.sum.unknown += len(unknowns)
         self.sum.resolved += sum(unknown.again for unknown in unknowns)
         heard = hear(unknowns, calls, struck, blows.CONNECTIONS)
-        heard.problems += self.provider.unknown(unknowns)
+        heard.problems += self.provider.unknown(unknowns, crowd.attempts_then)
         return heard
 
     async def _log(self) -> list[Entry]:

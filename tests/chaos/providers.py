@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,14 +36,14 @@ class Provider:
         twice = [key for key, count in keys.items() if count > 1 and key]
         return [*(f"{to} was taken without a key" for to in without), *(f"key {key} was taken twice" for key in twice)]
 
-    def unknown(self, unknowns: Iterable[Unknown]) -> list[str]:
-        """Unknown outcomes that a key should have kept from being so."""
+    def unknown(self, unknowns: Iterable[Unknown], stopped: Collection[str]) -> list[str]:
+        """Unknown outcomes that a key should have kept from being so; of who said STOP nobody asks again."""
         if not self.keyed:
             return []
         return [
             f"{unknown.key} is unknown ({unknown.reason}) within the life of its key"
             for unknown in unknowns
-            if unknown.reason != UnresolvedReason.CARRIER_ERROR
+            if unknown.reason != UnresolvedReason.CARRIER_ERROR and unknown.key[0] not in stopped
         ]
 
 
