@@ -31,8 +31,8 @@ lint: setup ## ruff and mypy --strict
 bench: setup ## measures messages a second and latency, with the CPU of each part; ratios against yardsticks of the same run
 	@.venv/bin/python -m tests.bench
 
-chaos: setup ## kills parts in the middle of the work, at T and at every named step, from a seed (SEED=1 MODE=races; CAMPAIGNS KILLS ROUNDS FOLDS)
-	@.venv/bin/python -m tests.chaos $(MODE) --seed $(or $(SEED),1) --rounds $(or $(ROUNDS),20) --campaigns $(or $(CAMPAIGNS),2000) --kills $(or $(KILLS),300) --folds $(or $(FOLDS),100)
+chaos: setup ## kills parts in the middle of the work, at T and at every named step, from a seed (SEED=1 MODE=races; CAMPAIGNS KILLS ROUNDS FOLDS PROVIDER)
+	@.venv/bin/python -m tests.chaos $(MODE) --seed $(or $(SEED),1) --rounds $(or $(ROUNDS),20) --campaigns $(or $(CAMPAIGNS),2000) --kills $(or $(KILLS),300) --folds $(or $(FOLDS),100) --provider $(or $(PROVIDER),twilio)
 
 fuzz: setup ## asks each service thousands of things made up from its OpenAPI document (CASES=3000 SEED=1)
 	@CASES=$(or $(CASES),3000) SEED=$(or $(SEED),1) .venv/bin/python -m pytest tests/e2e/test_fuzz.py

@@ -2,8 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import cast
 
 
 @dataclass
@@ -25,8 +27,7 @@ class _Hand(asyncio.Protocol):
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._answer is not None and not self._answer.done():
@@ -46,6 +47,16 @@ class _Hand(asyncio.Protocol):
         self._answer = asyncio.get_running_loop().create_future()
         self.transport.write(request)
         return await self._answer
+
+
+@asynccontextmanager
+async def connected(port: int) -> AsyncIterator[Callable[[bytes], Awaitable[bytes]]]:
+    """A connection of its own, on which requests are asked one after the other."""
+    _, hand = await asyncio.get_running_loop().create_connection(_Hand, "127.0.0.1", port)
+    try:
+        yield hand.ask
+    finally:
+        hand.transport.close()
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,14 @@ STEPS = {
     ),
     "send-intake": (*KERNEL_STEPS["relay"], "clock.read", "clock.moved", "clock.ends", "clock.produced"),
 }
+# Of the dispatcher, each a moment at which a death could text somebody twice, lose them, or forget what they said.
+DISPATCHER = (
+    *KERNEL_STEPS["batch"],
+    *KERNEL_STEPS["relay"],
+    *("intent.written", "intent.committed", "post.ready", "post.written", "post.answered"),
+    *("outcome.written", "outcome.committed", "receipt.written", "receipt.committed"),
+    *("reply.written", "reply.committed", "left.found", "left.closed"),
+)
 
 
 class Armed:

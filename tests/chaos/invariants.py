@@ -1,6 +1,7 @@
 """What must be true of a campaign when the dust has settled: ledger, answers and report tell the same."""
 
 from collections import Counter
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -8,23 +9,26 @@ from tests.chaos.work import Work
 from tests.e2e.story import LEAVES, moment
 
 Rows = dict[str, dict[str, str]]
+TOLD = {"delivered", "failed"}
 SETTLED = {"delivered", "failed", "suppressed", "dropped", "unknown"}
 
 
-def wrong(work: Work, progress: dict[str, Any], rows: Rows, lines: list[dict[str, Any]]) -> list[str]:
-    """Every way in which it is not as it must be."""
+def wrong(
+    work: Work, progress: dict[str, Any], rows: Rows, lines: list[dict[str, Any]], silent: Collection[str] = ()
+) -> list[str]:
+    """Every way in which it is not as it must be. Of those who are `silent` the carrier will never tell."""
     accepted = Counter(line["to"] for line in lines if line["accepted"])
     asked = {line["to"] for line in lines}
     found = {
         "texted twice": [number for number, count in accepted.items() if count > 1],
         "asked for though nobody SENT them": asked - work.due.keys(),
         "asked for though opted out before": asked & work.opted_out,
-        "lost": [n for n in work.due if rows[n]["state"] not in SETTLED],
+        "lost": [n for n in work.due if rows[n]["state"] not in SETTLED and not (n in silent and accepted[n])],
         "SENT but not processed": [n for n in work.due if not rows[n]["processed_at"]],
         "processed though nobody SENT them": [n for n in work.unsent if rows[n]["state"] != "unprocessed"],
         "texted before due": [ln["to"] for ln in lines if moment(ln["received_at"]) < work.due[ln["to"]]],
         "delivered, but never taken": [n for n in work.due if rows[n]["state"] == "delivered" and not accepted[n]],
-        "taken, but not told": [n for n in accepted if rows[n]["state"] not in ("delivered", "failed")],
+        "taken, but not told": [n for n in accepted if n not in silent and rows[n]["state"] not in TOLD],
         "opted out and not suppressed": [
             n for n in work.opted_out & work.due.keys() if _state(rows, n) != "suppressed"
         ],

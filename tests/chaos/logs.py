@@ -1,7 +1,7 @@
 """What must be true of the log itself, byte by byte: each SEND has one outcome, and no END comes behind the clock."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -42,9 +42,11 @@ class Outcomes:
         return f"in the log {released} released, {dropped} dropped, {self.repeated} of them there more than once"
 
 
-async def read(bootstrap: str) -> list[Entry]:
-    """All that lies in the topics that the scheduler reads and writes."""
-    _, counts = await kafka.describe(bootstrap, TOPICS)
+async def read(
+    bootstrap: str, topics: Sequence[str] = TOPICS, since: Mapping[tuple[str, int], int] | None = None
+) -> list[Entry]:
+    """All that lies in the topics, by default those that the scheduler reads and writes; `since` is where to begin."""
+    _, counts = await kafka.describe(bootstrap, topics)
     partitions = [TopicPartition(topic, p) for topic, count in counts.items() for p in range(count)]
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap, enable_auto_commit=False, isolation_level="read_committed", client_id="chaos"
@@ -54,7 +56,7 @@ async def read(bootstrap: str) -> list[Entry]:
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
         for partition, first in (await consumer.beginning_offsets(partitions)).items():
-            consumer.seek(partition, first)
+            consumer.seek(partition, max(first, (since or {}).get((partition.topic, partition.partition), 0)))
         found: list[Entry] = []
         while [p for p in partitions if await consumer.position(p) < ends[p]]:
             for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():

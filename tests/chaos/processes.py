@@ -19,7 +19,7 @@ def kill(pids: list[int]) -> None:
     for pid in pids:
         signal_to(pid, signal.SIGKILL)
     deadline = time.monotonic() + GONE_S
-    while any(map(_lives, pids)):
+    while any(map(lives, pids)):
         assert time.monotonic() < deadline, "killed processes do not go"
         time.sleep(0.01)
 
@@ -47,7 +47,7 @@ def _belongs(pid: int, home: Path, part: str | None) -> bool:
     return part is None or f"HANDSENT_PART={part}".encode() in environment
 
 
-def _lives(pid: int) -> bool:
+def lives(pid: int) -> bool:
     try:
         return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

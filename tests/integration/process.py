@@ -53,6 +53,11 @@ class Process:
     def log(self) -> str:
         return self._log.read_text()[-4000:]
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def send(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)

@@ -18,6 +18,7 @@ from dispatcher.app_intents import Intents
 from dispatcher.app_late import look_for_late
 from dispatcher.app_left import Left
 from dispatcher.app_look_up import LookUps
+from dispatcher.app_marks import Marks
 from dispatcher.app_notices import Notices
 from dispatcher.app_outcomes import Outcomes
 from dispatcher.app_owner import Owner
@@ -44,11 +45,12 @@ async def main(stop: runner.Stop) -> None:
     revocations = Revocations(settings.kafka_bootstrap)
     relay = Relay(settings.database_url, SERVICE, settings.kafka_bootstrap, wake_relay, followed=OWN)
     # Owner and gateway outlive the rest: what has been taken is POSTed, and its outcome recorded, after the signal.
-    async with Owner(settings.database_url) as owner, gateways_of(settings, inbox) as gateways:
-        intents = Intents(pool, vault, owner, gateways, outcomes, settings, wake_relay)
+    marks = Marks()
+    async with Owner(settings.database_url, marks) as owner, gateways_of(settings, inbox) as gateways:
+        intents = Intents(pool, vault, owner, marks, gateways, outcomes, settings, wake_relay)
         parked = Parked(pool, vault, settings.person_id_secret, wake_relay)
         look_ups = LookUps(pool, vault, gateways, outcomes, settings.look_up_s)
-        left = Left(pool, owner, intents, outcomes, settings.unconfirmed_after_s)
+        left = Left(pool, owner, marks, intents, outcomes, settings.unconfirmed_after_s)
         dispatcher = Dispatcher(Sealer(vault, settings.person_id_secret), intents.queued)
         batches = BatchLoop(pool, dispatcher.handle, wake_relay, dispatcher.committed)
         persons = Persons(pool, vault, wake_relay)
@@ -73,6 +75,7 @@ async def main(stop: runner.Stop) -> None:
             persons.keep_finishing(),
             notices.run(),
         )
+    marks.close()
     await vault.close()
 
 

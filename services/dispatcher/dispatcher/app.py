@@ -26,6 +26,7 @@ class Dispatcher:
         if created:
             await store_replies.learn_senders(connection, self._sealer, created, outbox)
         if released:
+            await store_replies.learn_from_releases(connection, self._sealer, released, outbox)
             await store.enqueue(connection, released)
         self._something_to_send = self._something_to_send or bool(released)
 

@@ -11,10 +11,12 @@ import structlog
 from kernel.database import Connection, Pool
 from kernel.errors import retriable
 from kernel.outbox import Outbox
+from kernel.steps import reached
 from kernel.vault import Vault
 from prometheus_client import Counter, Gauge, Histogram
 
 from dispatcher import callback, outcome, retry, usefulness
+from dispatcher.app_marks import Marks
 from dispatcher.app_outcomes import Outcomes
 from dispatcher.app_owner import Owner
 from dispatcher.gateway import Gateways
@@ -57,10 +59,10 @@ class Intents:
     """Takes intents for as long as it runs; when cancelled it takes no more and finishes what it has."""
 
     def __init__(
-        self, pool: Pool, vault: Vault, owner: Owner, gateways: Gateways, outcomes: Outcomes, settings: Settings,
-        relay: asyncio.Event,
+        self, pool: Pool, vault: Vault, owner: Owner, marks: Marks, gateways: Gateways, outcomes: Outcomes,
+        settings: Settings, relay: asyncio.Event,
     ) -> None:  # fmt: skip
-        self._pool, self._vault, self._owner = pool, vault, owner
+        self._pool, self._vault, self._owner, self._marks = pool, vault, owner, marks
         self._gateways, self._outcomes = gateways, outcomes
         self._providers, self._key_life_s = settings.providers, settings.key_life_s
         self._public_url, self._callback_key = settings.public_url, settings.callback_key.encode()
@@ -143,6 +145,10 @@ class Intents:
                 self.flying.update(intent.key for intent in taken.intents)
                 wrote = bool(outbox)
                 await outbox.write(connection)
+                if wrote:
+                    reached("intent.written")
+            if wrote:
+                reached("intent.committed")
         except Exception as error:
             # Whether it committed may be unclear. None of these is POSTed; `Left` closes those that are there.
             self.flying.difference_update(intent.key for intent in (*repeats, *taken.intents))
@@ -209,10 +215,16 @@ class Intents:
         # Of a repeat the carrier may have the first POST already: nothing that is known here makes it not accepted.
         over = intent.repeats == 0 and usefulness.is_over(intent.useful_until, datetime.now(UTC))
         if began - flight.taken_at > INTENT_LIFE_S or gateway is None or over:
-            seen: outcome.Seen = NoAnswer.EXPIRED
-        else:
-            seen = await gateway.post(intent.request, idempotency_key(*intent.key))
+            await self._conclude(intent, NoAnswer.EXPIRED)
+            return
+        reached("post.ready")
+        with self._marks.open(intent.key) as leaving:
+            seen = await gateway.post(intent.request, idempotency_key(*intent.key), leaving)
+            reached("post.answered")
             CARRIER.observe(time.monotonic() - began)
+            await self._conclude(intent, seen)
+
+    async def _conclude(self, intent: Intent, seen: outcome.Seen) -> None:
         result = outcome.classify(seen, _column(intent))
         OUTCOMES.labels(type(result).__name__).inc()
         at = datetime.now(UTC)

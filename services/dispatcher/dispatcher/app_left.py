@@ -8,15 +8,18 @@ import asyncpg
 import structlog
 from kernel.database import Pool
 from kernel.errors import retriable
+from kernel.steps import reached
 
+from dispatcher import app_marks
 from dispatcher.app_intents import Intents
+from dispatcher.app_marks import Marks
 from dispatcher.app_outcomes import Outcomes
 from dispatcher.app_owner import Owner
 from dispatcher.attempt import Evidence, NeverPosted
 from dispatcher.outcome import Unknown
 from dispatcher.provider import KEYED
 from dispatcher.store import of_providers, q
-from dispatcher.store_attempts import Proof, sweep
+from dispatcher.store_attempts import Key, Proof, sweep
 from dispatcher.store_repeats import PutBack, put_back
 from schemas.reasons import UnresolvedReason
 
@@ -31,8 +34,10 @@ KILLED = Unknown(UnresolvedReason.PROCESS_KILLED)
 class Left:
     """Closes what nobody else will. Whoever finds another's intent open may only resolve it, never POST it."""
 
-    def __init__(self, pool: Pool, owner: Owner, intents: Intents, outcomes: Outcomes, patience_s: int) -> None:
-        self._pool, self._owner, self._intents, self._outcomes = pool, owner, intents, outcomes
+    def __init__(
+        self, pool: Pool, owner: Owner, marks: Marks, intents: Intents, outcomes: Outcomes, patience_s: int
+    ) -> None:
+        self._pool, self._owner, self._marks, self._intents, self._outcomes = pool, owner, marks, intents, outcomes
         self._patience = timedelta(seconds=patience_s)
 
     async def look(self) -> None:
@@ -63,9 +68,23 @@ class Left:
         if not rows:
             return
         keyed, others = _apart(rows)
-        log.warning("attempts_abandoned", attempts=len(others), to_repeat=len(keyed))
+        gone = self._never_left(others)
+        begun = [row for row in others if (row["recipient_id"], row["attempt"]) not in gone]
+        log.warning("attempts_abandoned", attempts=len(begun), never_left=len(gone), to_repeat=len(keyed))
+        reached("left.found")
         await self._ask_again([(row, [row["owner"]]) for row in keyed])
-        await self._close(others, KILLED)
+        await self._close([row for row in others if (row["recipient_id"], row["attempt"]) in gone], NeverPosted())
+        await self._close(begun, KILLED)
+        reached("left.closed")
+
+    def _never_left(self, rows: Sequence[asyncpg.Record]) -> set[Key]:
+        """Those whose dead owner had noted, on this machine, what it was about to POST, and not them."""
+        found: set[Key] = set()
+        for name in {row["name"] for row in rows if row["name"] is not None}:
+            begun = app_marks.begun(self._marks.folder, name)
+            if begun is not None:
+                found |= {(row["recipient_id"], row["attempt"]) for row in rows if row["name"] == name} - begun
+        return found
 
     async def _close_unclear(self) -> None:
         """Ours, committed and not flying: the commit was unclear when it happened, so nothing was POSTed.
@@ -98,6 +117,8 @@ class Left:
             await asyncio.sleep(0)
         await self._pool.execute(q.forget_callbacks, now - KEEP_CALLBACKS)
         await self._pool.execute(of_providers.forget_carrier_ids, now - KEEP_CALLBACKS)
+        for row in await self._pool.fetch(q.forget_marks, self._owner.numbers):
+            app_marks.forget(self._marks.folder, row["name"])
 
 
 def _apart(rows: Sequence[asyncpg.Record]) -> tuple[list[asyncpg.Record], list[asyncpg.Record]]:

@@ -10,6 +10,7 @@ import structlog
 from kernel.database import Connection, Pool
 from kernel.errors import retriable
 from kernel.outbox import Outbox
+from kernel.steps import reached
 from kernel.vault import Vault
 
 from dispatcher import parking
@@ -82,6 +83,8 @@ class Outcomes:
             await settle(connection, proofs, outbox)
             wrote = bool(outbox)
             await outbox.write(connection)
+            reached("outcome.written")
+        reached("outcome.committed")
         if wrote:
             self._relay.set()
 
@@ -103,6 +106,8 @@ class Outcomes:
                 [callback.carrier_message_id for callback in callbacks],
                 [look_later(c, fate, c.received_at) for c, (fate, _) in zip(callbacks, fates, strict=True)],
             )
+            reached("receipt.written")
+        reached("receipt.committed")
         self._relay.set()
 
 

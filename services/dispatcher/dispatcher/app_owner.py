@@ -8,6 +8,7 @@ import structlog
 from kernel.database import connect
 from kernel.errors import retriable
 
+from dispatcher.app_marks import Marks
 from dispatcher.store import SCHEMA, q
 
 log = structlog.get_logger()
@@ -18,10 +19,10 @@ RECONNECT_S = 0.5
 
 
 class Owner:
-    """`async with Owner(url)`: `number` is the owner's, None while there is none. A lost session means a new number."""
+    """`async with Owner(url, marks)`: `number` is the owner's, None while there is none. Each session has its own."""
 
-    def __init__(self, database_url: str) -> None:
-        self._database_url = database_url
+    def __init__(self, database_url: str, marks: Marks) -> None:
+        self._database_url, self._marks = database_url, marks
         self._keeper: asyncio.Task[None] | None = None
         self._known = asyncio.Event()
         self.number: int | None = None
@@ -67,6 +68,8 @@ class Owner:
         connection = await connect(self._database_url, SCHEMA, idle_session_timeout=FROZEN_AFTER)
         try:
             number: int = await connection.fetchval(q.new_owner)
+            if self._marks.name is not None:
+                await connection.execute(q.insert_marks, number, self._marks.name)
             self.number = number
             self.numbers.append(number)
             self._known.set()

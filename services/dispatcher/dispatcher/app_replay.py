@@ -22,7 +22,7 @@ q = load_queries("dispatcher", "replay.sql")
 OWN = ("dispatches", "receipts", "opt-outs")
 OPERATIONAL = {
     "queue", "lanes", "in_flight", "callbacks", "carrier_ids", "replies", "resolutions", "holds", "hold_decisions",
-    "notices", "sweep", "late",
+    "notices", "sweep", "late", "marks",
     "erased.reason", "erased.finished_at",
 }  # fmt: skip
 FACTS_AT_ONCE = 5000
@@ -71,7 +71,7 @@ ROWS: dict[type, Callable[[Any], Row]] = {
 
 
 async def _note(_: Connection, batch: list[Received]) -> Rows:
-    return chain(by_type(ROWS, batch), _senders(batch))
+    return chain(by_type(ROWS, batch), _senders(batch), _senders_of_releases(batch))
 
 
 def _senders(batch: Iterable[Received]) -> Rows:
@@ -79,6 +79,16 @@ def _senders(batch: Iterable[Received]) -> Rows:
         if isinstance(created := received.event, e.CampaignCreated):
             for number in senders_of(created):
                 yield "senders", (number, created.account_id, received.offset)
+
+
+def _senders_of_releases(batch: list[Received]) -> Rows:
+    """A message may come before its campaign, and tells whose its sender is as well."""
+    first: dict[str, tuple[str, Sequence[Any]]] = {}
+    for received in batch:
+        event = received.event
+        if isinstance(event, e.MessageReleased):
+            first.setdefault(event.sender, ("senders", (event.sender, event.account_id, received.offset)))
+    return first.values()
 
 
 async def _finish(connection: Connection) -> None:

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Protocol
 
 from dispatcher.outcome import Seen
-from dispatcher.provider import KEYED, Text
+from dispatcher.provider import KEYED, Leaving, Text, unnoted
 from dispatcher.routing import Routing
 
 
@@ -16,8 +16,11 @@ class Gateway(Protocol):
     def request(self, text: Text) -> bytes:
         """The exact bytes that ask for this text: the same text always has the same."""
 
-    async def post(self, request: bytes, key: str) -> Seen:
-        """Asks the carrier once, with this idempotency key if it knows keys, and says what was seen."""
+    async def post(self, request: bytes, key: str, leaving: Leaving = unnoted) -> Seen:
+        """Asks the carrier once, with this idempotency key if it knows keys, and says what was seen.
+
+        `leaving` is called just before the first byte may leave.
+        """
 
     async def __aenter__(self) -> "Gateway": ...
 

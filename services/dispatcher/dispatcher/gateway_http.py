@@ -8,10 +8,12 @@ from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
+from kernel.steps import reached
 from yarl import URL
 
 from dispatcher import retry
 from dispatcher.outcome import NoAnswer
+from dispatcher.provider import Leaving, unnoted
 from dispatcher.settings import Settings
 
 LONGEST_ANSWER = 64 * 1024
@@ -38,10 +40,17 @@ class _Request(aiohttp.BytesPayload):
 
     may_have_left = False
 
+    def __init__(self, content: bytes, content_type: str, leaving: Leaving) -> None:
+        super().__init__(content, content_type=content_type)
+        self._leaving = leaving
+
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         transport = getattr(writer, "transport", None)
         self.may_have_left = transport is not None and not transport.is_closing()
+        if self.may_have_left:
+            self._leaving()
         await super().write_with_length(writer, content_length)
+        reached("post.written")
 
 
 class Http:
@@ -77,11 +86,16 @@ class Http:
         await self._session.close()
 
     async def post(
-        self, url: URL, body: bytes, content_type: str, headers: Mapping[str, str] | None = None
+        self,
+        url: URL,
+        body: bytes,
+        content_type: str,
+        headers: Mapping[str, str] | None = None,
+        leaving: Leaving = unnoted,
     ) -> Answered | NoAnswer:
         """Asks the carrier once and says what was seen."""
         assert self._session is not None
-        request = _Request(body, content_type=content_type)
+        request = _Request(body, content_type, leaving)
         try:
             async with self._session.post(url, data=request, headers=headers, allow_redirects=False) as response:
                 retry_after_s = retry.read_retry_after(response.headers.get("Retry-After"), datetime.now(UTC))

@@ -16,7 +16,7 @@ from kernel.errors import retriable
 from dispatcher import provider_smpp as smpp
 from dispatcher.app_inbox import Inbox
 from dispatcher.outcome import Answer, NoAnswer, Said, Seen
-from dispatcher.provider import SMPP, Text, Unreadable
+from dispatcher.provider import SMPP, Leaving, Text, Unreadable, unnoted
 from dispatcher.settings import Settings
 
 log = structlog.get_logger()
@@ -62,7 +62,7 @@ class SmppGateway:
     def request(self, text: Text) -> bytes:
         return smpp.request(text)
 
-    async def post(self, request: bytes, key: str) -> Seen:
+    async def post(self, request: bytes, key: str, leaving: Leaving = unnoted) -> Seen:
         if self._keeper is not None and self._keeper.done():
             self._keeper.result()  # what broke it breaks us: else every text would wait for ever
         try:
@@ -72,6 +72,7 @@ class SmppGateway:
             return NoAnswer.NOTHING_WRITTEN
         if self._session is None:
             return NoAnswer.NOTHING_WRITTEN
+        leaving()
         return await self._session.submit(request, self._total_s)
 
     async def _keep(self) -> None:

@@ -7,7 +7,7 @@ from yarl import URL
 from dispatcher import provider_telnyx as telnyx
 from dispatcher.gateway_http import Http
 from dispatcher.outcome import NoAnswer, Seen
-from dispatcher.provider import Text
+from dispatcher.provider import Leaving, Text, unnoted
 from dispatcher.settings import Settings
 
 JSON = "application/json"
@@ -32,6 +32,6 @@ class TelnyxGateway:
     def request(self, text: Text) -> bytes:
         return telnyx.request(text)
 
-    async def post(self, request: bytes, key: str) -> Seen:
-        seen = await self._http.post(self._url, request, JSON, {"Idempotency-Key": key})
+    async def post(self, request: bytes, key: str, leaving: Leaving = unnoted) -> Seen:
+        seen = await self._http.post(self._url, request, JSON, {"Idempotency-Key": key}, leaving)
         return seen if isinstance(seen, NoAnswer) else telnyx.answer(seen.status, seen.body, seen.retry_after_s)

@@ -9,7 +9,7 @@ from yarl import URL
 from dispatcher import provider_twilio as twilio
 from dispatcher.gateway_http import Http
 from dispatcher.outcome import NoAnswer, Seen
-from dispatcher.provider import Text
+from dispatcher.provider import Leaving, Text, unnoted
 from dispatcher.settings import Settings
 
 FORM = "application/x-www-form-urlencoded"
@@ -36,8 +36,8 @@ class TwilioGateway:
     def request(self, text: Text) -> bytes:
         return twilio.request(text)
 
-    async def post(self, request: bytes, key: str) -> Seen:
-        seen = await self._http.post(self._url, request, FORM)
+    async def post(self, request: bytes, key: str, leaving: Leaving = unnoted) -> Seen:
+        seen = await self._http.post(self._url, request, FORM, leaving=leaving)
         return seen if isinstance(seen, NoAnswer) else twilio.answer(seen.status, seen.body, seen.retry_after_s)
 
     async def listed(self, query: Mapping[str, str]) -> bytes | None:

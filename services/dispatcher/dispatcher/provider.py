@@ -1,5 +1,6 @@
 """What every provider is to the rest: a name, whether it knows idempotency keys, and a text it is asked to send."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ TWILIO, TELNYX, SMPP = PROVIDERS = ("twilio", "telnyx", "smpp")
 UNADDRESSED = frozenset({SMPP})
 # Asked with the same key and bytes, they do once what they are asked twice.
 KEYED = frozenset({TELNYX})
+
+Leaving = Callable[[], None]  # called just before the first byte of a POST may leave
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,10 @@ class Inbound(NamedTuple):
 
 class Unreadable(ValueError):
     """The carrier's word lacks what every such word has."""
+
+
+def unnoted() -> None:
+    """For whoever keeps no note of what leaves."""
 
 
 def idempotency_key(recipient_id: str, attempt: int) -> str:

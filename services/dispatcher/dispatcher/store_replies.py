@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from kernel.database import Connection, Pool, acting_for
 from kernel.outbox import Outbox
 from kernel.seal import EVIDENCE, NUMBER, REPLY, Key, unseal
+from kernel.steps import reached
 from kernel.vault import Vault
 
 from dispatcher import store_holds, store_notices
@@ -111,6 +112,8 @@ async def receive(pool: Pool, sealer: Sealer, replies: Sequence[Reply]) -> bool:
             await _obey(connection, new, sealed, outbox)
             wrote = bool(outbox)
             await outbox.write(connection)
+            reached("reply.written")
+    reached("reply.committed")
     return wrote
 
 
@@ -175,6 +178,20 @@ async def learn_senders(
 ) -> None:
     """Whose the campaigns' numbers are; replies that were parked for them count now, in the order they came."""
     owners = {number: event.account_id for event in reversed(created) for number in senders_of(event)}
+    await _learn(connection, sealer, owners, outbox)
+
+
+async def learn_from_releases(
+    connection: Connection, sealer: Sealer, released: Sequence[e.MessageReleased], outbox: Outbox
+) -> None:
+    """The same from messages that come before their campaign does: a STOP that is parked precedes their intents."""
+    owners = {event.sender: event.account_id for event in released}
+    known = await _owners(connection, owners)
+    if missing := {number: account_id for number, account_id in owners.items() if number not in known}:
+        await _learn(connection, sealer, missing, outbox)
+
+
+async def _learn(connection: Connection, sealer: Sealer, owners: Mapping[str, str], outbox: Outbox) -> None:
     numbers = sorted(owners)
     await connection.fetch(q.lock_for_opt_outs)
     await connection.execute(q.insert_senders, numbers, [owners[number] for number in numbers])

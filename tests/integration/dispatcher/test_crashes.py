@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections import Counter
+from pathlib import Path
 
 from tests.integration.dispatcher.world import World, eventually
 from tests.integration.process import free_port
@@ -25,6 +26,31 @@ async def test_a_killed_dispatcher_leaves_unknown_only_what_was_in_flight(sendin
     assert 0 < len(unknown) <= CONNECTIONS
     lines = Counter(line["to"] for line in await sending.ledger(*numbers))
     assert set(lines.values()) == {1}
+
+
+async def test_what_was_committed_and_had_not_left_is_texted_and_nobody_is_unknown(
+    sending: World, tmp_path: Path
+) -> None:
+    doomed = sending.stack.a_dispatcher(free_port(), STEPS_DIR=str(tmp_path))
+    sending.stack.dispatcher.stop(signal.SIGKILL)
+    numbers = [sending.number() for _ in range(60)]
+    try:
+        doomed.start()
+        (tmp_path / "dispatcher.intent.committed").write_text("KILL")
+        await sending.publish(*map(sending.released, numbers))
+        await eventually(lambda: _died(tmp_path), lambda: "it dies between its commit and its first POST")
+        assert await _posted(sending, numbers, 1) is False
+    finally:
+        doomed.stop(signal.SIGKILL)
+        sending.stack.dispatcher.start()
+    stories = await sending.told(*numbers, until="MessageDelivered")
+    assert not any("MessageUnresolved" in story for story in stories)
+    assert any("SendNotAccepted" in story for story in stories)
+    assert Counter(line["to"] for line in await sending.ledger(*numbers)) == Counter(numbers)
+
+
+async def _died(folder: Path) -> bool:
+    return bool(await asyncio.to_thread(lambda: list(folder.glob("dispatcher.intent.committed@*"))))
 
 
 async def _posted(world: World, numbers: list[str], count: int) -> bool:

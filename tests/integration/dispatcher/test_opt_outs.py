@@ -111,6 +111,14 @@ async def test_a_stop_before_its_campaign_is_known_counts_when_it_is(world: Worl
     await eventually(out, lambda: "the parked STOP is in force")
 
 
+async def test_a_stop_that_was_answered_stops_a_message_that_comes_before_its_campaign(world: World) -> None:
+    number = world.number()
+    assert await world.replies(number, "stop") == 200
+    await world.publish(world.released(number))
+    [story] = await world.told(number, until="MessageSuppressed")
+    assert story == ["MessageSuppressed"] and await world.posts(number) == 0
+
+
 async def test_the_list_is_managed_by_managers_read_by_auditors_and_each_account_has_its_own(sending: World) -> None:
     number, other = sending.number(), World(sending.stack, sending.http, sending.database, sending.vault)
     assert (await sending.call("POST", "/opt-outs", role=None, json={}))[0] == 401

@@ -1,6 +1,5 @@
 """A real OpenID Connect issuer on this machine: a process of its own, with a key that the tests know too."""
 
-import hashlib
 import json
 import shutil
 import subprocess
@@ -12,7 +11,7 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tests.tidy.tree import ROOT
+from tests.integration import npm
 
 HERE = Path(__file__).parent
 START_S = 30.0
@@ -22,16 +21,7 @@ SERVICE_ID, SERVICE_SECRET = "a-service", "another-client-secret"
 
 def installed() -> Path:
     """The folder to run it in; what npm installs is what the lock's hashes say."""
-    name = hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()[:16]
-    folder = ROOT / ".issuer" / name
-    if not (folder / "ready").exists():
-        assert shutil.which("npm"), "this test runs a real issuer, which npm installs, and there is no npm on the PATH"
-        folder.mkdir(parents=True, exist_ok=True)
-        for file in ("package.json", "package-lock.json"):
-            shutil.copy(HERE / file, folder)
-        command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-        subprocess.run(command, cwd=folder, check=True, timeout=300, capture_output=True)
-        (folder / "ready").touch()
+    folder = npm.installed(HERE)
     shutil.copy(HERE / "issuer.mjs", folder)
     return folder
 

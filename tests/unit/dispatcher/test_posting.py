@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -32,7 +34,11 @@ class Carrier:
     def named(self, _provider: str) -> "Carrier":
         return self
 
-    async def post(self, text: Any, _key: str) -> Any:
+    @contextmanager
+    def open(self, _key: Any) -> Iterator[Any]:
+        yield lambda: None
+
+    async def post(self, text: Any, _key: str, _leaving: Any) -> Any:
         self.texts.append(text)
         return NoAnswer.TIMEOUT
 
@@ -54,7 +60,7 @@ async def test_what_may_not_leave_any_more_is_known_not_to_have_left(
 ) -> None:
     carrier: Any = Carrier()
     nothing: Any = None
-    intents = Intents(nothing, nothing, nothing, carrier, carrier, SETTINGS, asyncio.Event())
+    intents = Intents(nothing, nothing, nothing, carrier, carrier, carrier, SETTINGS, asyncio.Event())
     useful_until = None if until is None else datetime.now(UTC) + until
     rid = "11111111-1111-5111-8111-111111111111"
     intent = Intent(rid, 1, "+18445550100", TWILIO, b"Hi", useful_until=useful_until)

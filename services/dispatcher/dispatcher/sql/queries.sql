@@ -128,13 +128,30 @@ SELECT recipient_id::text, number FROM messages WHERE recipient_id = ANY($1::uui
 -- An owner's number, never given twice, and the lock that says it is alive.
 SELECT owner, pg_advisory_lock(hashtext('handsent.owner'), owner) FROM (SELECT nextval('owners')::int AS owner) o;
 
+-- name: insert_marks
+-- Which file an owner notes its POSTs in.
+INSERT INTO marks (owner, name) VALUES ($1, $2);
+
+-- name: forget_marks
+-- Files of owners of whom nothing is open and who are not alive; never one of a process that still has another number.
+WITH gone AS (
+    DELETE FROM marks m
+     WHERE m.owner <> ALL($1::int[]) AND NOT EXISTS (SELECT 1 FROM in_flight f WHERE f.owner = m.owner) AND NOT EXISTS (
+           SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
+            WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted AND l.objid::bigint = m.owner
+              AND l.classid::bigint = (hashtext('handsent.owner')::bigint & 4294967295))
+    RETURNING owner, name
+)
+SELECT DISTINCT name::text FROM gone g
+ WHERE NOT EXISTS (SELECT 1 FROM marks m WHERE m.name = g.name AND m.owner NOT IN (SELECT owner FROM gone));
+
 -- name: owned_by_us
 -- Open attempts of owners that are, or were, this process.
 SELECT recipient_id::text, attempt, provider FROM in_flight WHERE owner = ANY($1::int[]);
 
 -- name: abandoned
 -- Open attempts whose owner is dead or frozen: it does not hold its lock.
-SELECT recipient_id::text, attempt, provider, owner FROM in_flight f
+SELECT f.recipient_id::text, f.attempt, f.provider, f.owner, m.name::text FROM in_flight f LEFT JOIN marks m USING (owner)
  WHERE f.owner <> ALL($1::int[]) AND f.repeat_at IS NULL AND NOT EXISTS (
        SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
         WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted AND l.objid::bigint = f.owner
