@@ -10,15 +10,20 @@ from kernel.revocations import Revocations
 from kernel.settings import load
 from kernel.vault import open_vault
 
-from dispatcher import api, store
+from dispatcher import api, store, store_budgets
 from dispatcher.api_persons import Persons
 from dispatcher.app import TOPICS, Dispatcher
+from dispatcher.app_connections import Connections
 from dispatcher.app_intents import Intents
+from dispatcher.app_lanes import Lanes
 from dispatcher.app_left import Left
 from dispatcher.app_outcomes import Outcomes
 from dispatcher.app_owner import Owner
 from dispatcher.app_replay import OWN
+from dispatcher.attempt import PROVIDER
+from dispatcher.flow import Bounds
 from dispatcher.gateway import TwilioGateway
+from dispatcher.routing import Routing
 from dispatcher.settings import Settings
 from dispatcher.store_replies import Sealer
 
@@ -39,16 +44,20 @@ async def main(stop: runner.Stop) -> None:
     relay = Relay(settings.database_url, SERVICE, settings.kafka_bootstrap, wake_relay, followed=OWN)
     # Owner and gateway outlive the rest: what has been taken is POSTed, and its outcome recorded, after the signal.
     async with Owner(settings.database_url) as owner, TwilioGateway.of(settings) as gateway:
-        intents = Intents(pool, vault, owner, gateway, outcomes, settings, wake_relay)
+        connections = Connections(settings.carrier_connections)
+        bounds = Bounds(settings.carrier_connections, settings.breaker_failures, settings.breaker_pause_s)
+        lanes = Lanes(pool, Routing(PROVIDER), bounds, settings.limits)
+        await store_budgets.empty(pool, settings.limits)
+        intents = Intents(pool, vault, owner, gateway, outcomes, settings, wake_relay, lanes, connections)
         left = Left(pool, owner, intents, outcomes, settings.unconfirmed_after_s)
-        dispatcher = Dispatcher(Sealer(vault, settings.person_id_secret), intents.queued)
+        dispatcher = Dispatcher(Sealer(vault, settings.person_id_secret), lanes.queued)
         batches = BatchLoop(pool, dispatcher.handle, wake_relay, dispatcher.committed)
         persons = Persons(pool, vault, wake_relay)
         probes = health.Health(pool, inputs, settings.kafka_bootstrap, also=lambda: api.depths(pool))
         await runner.together(
             stop,
             runner.serve(
-                api.build(pool, vault, settings, probes, outcomes, persons, wake_relay, intents.queued, revocations),
+                api.build(pool, vault, settings, probes, outcomes, persons, wake_relay, lanes.queued, revocations),
                 settings.bind_host,
                 settings.dispatcher_port,
             ),

@@ -3,9 +3,10 @@
 import asyncio
 import random
 import time
-from contextlib import suppress
+from collections import Counter as Count
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import structlog
 from kernel.database import Pool
@@ -15,24 +16,25 @@ from kernel.vault import Vault
 from prometheus_client import Counter, Gauge, Histogram
 
 from dispatcher import callback, outcome, retry
+from dispatcher.app_connections import Connections
+from dispatcher.app_lanes import Lanes
 from dispatcher.app_outcomes import Outcomes
 from dispatcher.app_owner import Owner
 from dispatcher.gateway import Text, TwilioGateway
 from dispatcher.outcome import NoAnswer, NotAccepted, Outcome
-from dispatcher.retry import Pace
 from dispatcher.settings import Settings
-from dispatcher.store import q
 from dispatcher.store_attempts import Key, Proof
-from dispatcher.store_intents import Intent, Taken, take_intents
+from dispatcher.store_intents import Intent, Terms, take_intents
+from dispatcher.turns import Lane
 from schemas.reasons import NotAcceptedReason
 
 log = structlog.get_logger()
 
 MOST_INTENTS = 200
-POLL_S = 0.5  # for what other processes queued, and for ended back-offs
 LINGER_S = 0.015  # busy: intents share a commit; idle: the first one does not wait
 INTENT_LIFE_S = 5.0
 POSTGRES_AWAY_S = 0.5
+SHORTEST_REST_S = 0.001
 
 OUTCOMES = Counter("handsent_dispatch_outcomes_total", "Attempts by what became of the POST", ["outcome"])
 SUPPRESSED = Counter("handsent_dispatch_suppressed_total", "Messages not sent because of an opt-out or an erasure")
@@ -44,7 +46,7 @@ CARRIER = Histogram("handsent_dispatch_carrier_seconds", "From the POST to what 
 
 @dataclass(frozen=True, slots=True)
 class _Flight:
-    """`taken_at` is monotonic, from before the intent's commit."""
+    """`taken_at` is monotonic, from when its lane was picked, before the intent's commit."""
 
     intent: Intent
     taken_at: float
@@ -55,18 +57,15 @@ class Intents:
 
     def __init__(
         self, pool: Pool, vault: Vault, owner: Owner, gateway: TwilioGateway, outcomes: Outcomes, settings: Settings,
-        relay: asyncio.Event,
+        relay: asyncio.Event, lanes: Lanes, connections: Connections,
     ) -> None:  # fmt: skip
         self._pool, self._vault, self._owner = pool, vault, owner
         self._gateway, self._outcomes = gateway, outcomes
         self._public_url, self._callback_key = settings.public_url, settings.callback_key.encode()
-        self._relay = relay
-        self._pace = Pace.full(settings.carrier_connections)
+        self._limits, self._unknown_hold_s = settings.limits, settings.unknown_hold_s
+        self._relay, self._lanes, self._connections = relay, lanes, connections
         self._posts: set[asyncio.Task[None]] = set()
-        self._taking: asyncio.Task[int] | None = None
-        self._freed = asyncio.Event()
-        self._ended_at = 0.0  # when back-offs were last looked at
-        self.queued = asyncio.Event()
+        self._taking: asyncio.Task[None] | None = None
         self.flying: set[Key] = set()  # from before the intent's commit until its outcome's
         self._broken: BaseException | None = None
 
@@ -74,72 +73,78 @@ class Intents:
         """Runs until cancelled; raises what breaks a POST or its record."""
         try:
             while True:
-                free = await self._free()
-                began = time.monotonic()
-                self.queued.clear()
-                self._taking = asyncio.create_task(self._take(min(free, MOST_INTENTS)))
-                taken = await asyncio.shield(self._taking)
-                if taken < min(free, MOST_INTENTS):
+                if self._broken is not None:
+                    raise self._broken
+                owner, began = await self._owner.held(), time.monotonic()
+                if not await self._refreshed():
+                    continue
+                self._connections.take_note()
+                picked = self._lanes.pick(min(self._connections.free, MOST_INTENTS), began)
+                if not picked:
                     await self._rest()
-                await self._end_back_off()
+                    continue
+                self._connections.take(picked.total())
+                self._taking = asyncio.create_task(self._take(picked, owner, began))
+                await asyncio.shield(self._taking)
                 await asyncio.sleep(max(0.0, began + LINGER_S - time.monotonic()))
         finally:
             await self._finish()
 
-    async def _free(self) -> int:
-        """How many intents may be taken now, at least 1: waits for a connection, and while the carrier wants a rest."""
-        while True:
-            if self._broken is not None:
-                raise self._broken
-            rest = self._pace.resume_at - time.monotonic()
-            if rest > 0:
-                await asyncio.sleep(rest)
-            free = self._pace.limit - len(self.flying)
-            if free > 0:
-                return free
-            self._freed.clear()
-            await self._freed.wait()
-
-    async def _rest(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(POLL_S):
-                await self.queued.wait()
-
-    async def _end_back_off(self) -> None:
-        if time.monotonic() - self._ended_at < POLL_S:
-            return
-        self._ended_at = time.monotonic()
+    async def _refreshed(self) -> bool:
         try:
-            await self._pool.execute(q.end_back_off, datetime.now(UTC))
+            await self._lanes.refresh()
         except Exception as error:
             if not retriable(error):
                 raise
+            log.warning("lanes_not_listed", error=repr(error))
+            await asyncio.sleep(POSTGRES_AWAY_S)
+            return False
+        return True
 
-    async def _take(self, limit: int) -> int:
-        """Commits up to `limit` intents and lets their POSTs go; how many messages left the queue."""
-        owner = await self._owner.held()
-        taken_at, outbox = time.monotonic(), Outbox()
-        taken = Taken(0, 0, [])
+    async def _rest(self) -> None:
+        """Until something was queued, a connection came free, or a pause is over."""
+        until = self._lanes.rests_until(time.monotonic())
+        waits = [asyncio.create_task(self._connections.freed())]
+        if not self._lanes.queued.is_set():  # else the lanes may not be listed again just yet
+            waits.append(asyncio.create_task(self._wait_for_queued()))
+        try:
+            rest_s = max(SHORTEST_REST_S, until - time.monotonic())
+            await asyncio.wait(waits, timeout=rest_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _wait_for_queued(self) -> None:
+        await self._lanes.queued.wait()
+
+    async def _take(self, picked: Count[Lane], owner: int, began: float) -> None:
+        """Commits the intents and lets their POSTs go."""
+        terms, outbox = Terms(owner, datetime.now(UTC), self._limits, self._unknown_hold_s), Outbox()
+        keys: list[Key] = []
         try:
             async with self._pool.acquire() as connection, connection.transaction():
-                taken = await take_intents(connection, self._vault, limit, owner, datetime.now(UTC), outbox)
-                self.flying.update(intent.key for intent in taken.intents)
+                taken = await take_intents(connection, self._vault, picked, terms, outbox)
+                keys = [intent.key for intent in taken.intents]
+                self.flying.update(keys)
                 wrote = bool(outbox)
                 await outbox.write(connection)
-        except Exception as error:
+        except BaseException as error:
             # Whether it committed may be unclear. None of these is POSTed; `Left` closes those that are there.
-            self.flying.difference_update(intent.key for intent in taken.intents)
+            self.flying.difference_update(keys)
+            self._lanes.spared(picked, began)
+            self._connections.give(picked.total())
             if not retriable(error):
                 raise
             log.warning("intents_not_taken", error=repr(error))
             await asyncio.sleep(POSTGRES_AWAY_S)
-            return 0
+            return
+        self._lanes.took(picked, taken, began)
+        self._connections.give(picked.total() - len(taken.intents))
         if wrote:
             self._relay.set()
-            self._count(taken_at, taken.suppressed)
+            self._count(began, taken.suppressed)
         for intent in taken.intents:
-            self._let_go(_Flight(intent, taken_at))
-        return taken.messages
+            self._let_go(_Flight(intent, began))
 
     def _count(self, taken_at: float, suppressed: int) -> None:
         INTENT.observe(time.monotonic() - taken_at)
@@ -149,13 +154,14 @@ class Intents:
     def _let_go(self, flight: _Flight) -> None:
         post = asyncio.create_task(self._post(flight))
         self._posts.add(post)
-        post.add_done_callback(self._landed)
+        post.add_done_callback(partial(self._landed, flight))
 
-    def _landed(self, post: "asyncio.Task[None]") -> None:
+    def _landed(self, flight: _Flight, post: "asyncio.Task[None]") -> None:
         self._posts.discard(post)
         if not post.cancelled() and post.exception() is not None:
             self._broken = post.exception()
-        self._freed.set()
+        self._lanes.landed(flight.intent.lane, flight.taken_at)
+        self._connections.give()
 
     async def _post(self, flight: _Flight) -> None:
         """One POST, or none when the licence is too old; returns once the outcome is committed."""
@@ -167,7 +173,7 @@ class Intents:
             CARRIER.observe(time.monotonic() - began)
         result = outcome.classify(seen)
         OUTCOMES.labels(type(result).__name__).inc()
-        self._mind(result)
+        self._lanes.learn(intent.lane, result, flight.taken_at)
         at = datetime.now(UTC)
         await self._outcomes.record(Proof(*intent.key, result, at, self._not_before(result, intent.attempt, at)))
         self.flying.discard(intent.key)
@@ -176,12 +182,6 @@ class Intents:
     def _text(self, intent: Intent) -> Text:
         back = callback.url(self._public_url, self._callback_key, intent.recipient_id, intent.attempt)
         return Text(intent.number, intent.sender, intent.text, back)
-
-    def _mind(self, result: Outcome) -> None:
-        before, self._pace = self._pace, self._pace.after(result, time.monotonic(), random.random())
-        if self._pace.streak > before.streak and isinstance(result, NotAccepted):
-            pause_s = round(self._pace.resume_at - time.monotonic(), 2)
-            log.warning("carrier_says_no", reason=result.reason, streak=self._pace.streak, pause_s=pause_s)
 
     def _not_before(self, result: Outcome, attempt: int, at: datetime) -> datetime | None:
         if not isinstance(result, NotAccepted) or result.reason == NotAcceptedReason.INTENT_EXPIRED:

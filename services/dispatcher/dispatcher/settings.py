@@ -1,7 +1,11 @@
 """The dispatcher's settings, each an environment variable of the same name in capitals."""
 
+from typing import Annotated
+
 from kernel.settings import VaultSettings
 from pydantic import Field, model_validator
+
+from dispatcher.budget import Limits
 
 HTTP_URL = r"^https?://[^/]+.*[^/]$"
 
@@ -20,6 +24,26 @@ class Settings(VaultSettings):
     carrier_connect_timeout_s: float = Field(3.0, gt=0)
     carrier_timeout_s: float = Field(15.0, gt=0, le=60)
     unconfirmed_after_s: int = Field(259_200, ge=1)
+
+    unknown_hold_s: int = Field(86_400, ge=0)
+    sender_segments_per_s: float = Field(0, ge=0)
+    sender_limits: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    campaign_segments_per_minute: int = Field(0, ge=0)
+    account_segments_per_minute: int = Field(0, ge=0)
+    brand_segments_per_day: int = Field(0, ge=0)
+    breaker_failures: int = Field(10, ge=0)
+    breaker_pause_s: float = Field(5.0, gt=0)
+
+    @property
+    def limits(self) -> Limits:
+        """How many segments may leave."""
+        return Limits(
+            self.sender_segments_per_s,
+            self.campaign_segments_per_minute,
+            self.account_segments_per_minute,
+            self.brand_segments_per_day,
+            self.sender_limits,
+        )
 
     @model_validator(mode="before")
     @classmethod

@@ -1,8 +1,9 @@
 """Postgres: messages whose turn it is become intents, are suppressed, or wait for a key that is missing."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import structlog
@@ -11,17 +12,21 @@ from kernel.outbox import Outbox
 from kernel.seal import NUMBER, Key, Tampered, text_of, unseal
 from kernel.vault import Vault
 
-from dispatcher import clearance
+from dispatcher import clearance, segments, store_budgets
 from dispatcher.attempt import PROVIDER, SERVICE
-from dispatcher.clearance import Clear, Suppress
+from dispatcher.budget import NO_LIMITS, Limits, Purse
+from dispatcher.clearance import Clear, Suppress, Wait, Why
 from dispatcher.store import q
+from dispatcher.turns import Lane
 from schemas import events as e
 from schemas.identity import event_id
 from schemas.reasons import OptOutSource
 
 log = structlog.get_logger()
 
-HOLD = timedelta(seconds=60)
+LOOK_AGAIN = timedelta(seconds=30)  # at what a person waits for; whoever ends that wakes them at once
+KEY_MISSING = timedelta(seconds=60)
+NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,52 +37,115 @@ class Intent:
     attempt: int
     number: str
     text: str
-    sender: str
+    lane: Lane
 
     @property
     def key(self) -> tuple[str, int]:
         return self.recipient_id, self.attempt
 
+    @property
+    def sender(self) -> str:
+        return self.lane.sender
+
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """Under which intents are taken. `unknown_hold_s` is how long an unknown outcome holds the person's later texts."""
+
+    owner: int
+    at: datetime
+    limits: Limits = NO_LIMITS
+    unknown_hold_s: int = 0
+
+    @property
+    def unknown_since(self) -> datetime:
+        """Unknown outcomes younger than this hold later texts to the person."""
+        return self.at - timedelta(seconds=self.unknown_hold_s) if self.unknown_hold_s else NEVER
+
+
+@dataclass(slots=True)
 class Taken:
     """What became of the messages whose turn it was."""
 
-    messages: int
-    suppressed: int
-    intents: list[Intent]
+    purse: Purse
+    intents: list[Intent] = field(default_factory=list)
+    suppressed: int = 0
+    found: Counter[Lane] = field(default_factory=Counter)  # messages, however they ended
+    segments: dict[str, int] = field(default_factory=dict)  # of the campaign's last text that was counted
+
+    @property
+    def messages(self) -> int:
+        return self.found.total()
+
+
+@dataclass(slots=True)
+class _Sorted:
+    """The messages by what is to be done about them."""
+
+    clear: dict[str, Intent] = field(default_factory=dict)
+    suppressed: list[str] = field(default_factory=list)
+    put_back: list[tuple[asyncpg.Record, datetime | None, Why | None]] = field(default_factory=list)
 
 
 async def take_intents(
-    connection: Connection, vault: Vault, limit: int, owner: int, at: datetime, outbox: Outbox
+    connection: Connection, vault: Vault, picked: Mapping[Lane, int], terms: Terms, outbox: Outbox
 ) -> Taken:
-    """Takes up to `limit` messages off the queue.
+    """Takes up to so many messages off each lane, and no more than its budgets pay for.
 
     Runs in the caller's transaction, which must commit before the first byte leaves. The keys are read under the lock
     that erasures take: a person is erased wholly before an intent, or wholly after it.
     """
     await connection.fetch(q.lock_for_intents)
-    rows = await connection.fetch(q.take_messages, limit)
+    taken = Taken(await store_budgets.lock(connection, terms.limits, picked))
+    rows = await connection.fetch(
+        q.take_messages,
+        [lane.sender for lane in picked],
+        [lane.campaign_id for lane in picked],
+        list(picked.values()),
+        terms.unknown_since,
+    )
     keys = await vault.keys(row["person_id"] for row in rows)
-    clear: dict[str, Intent] = {}
-    suppressed, held = [], []
+    by_fate = _Sorted()
     for row in rows:
-        intent = _opened(row, keys)
-        match clearance.decide(_opt_out(row), erased=row["erased"], readable=intent is not None):
-            case Suppress() as why:
-                suppressed.append(row["recipient_id"])
-                outbox.add(_suppressed(row, why, at))
-            case Clear() if intent is not None:
-                clear[intent.recipient_id] = intent
-            case _:
-                held.append(row)
-    new = await _write_intents(connection, list(clear.values()), owner, at)
-    outbox.extend(_attempted(row, at) for row in rows if row["recipient_id"] in new)
-    if suppressed:
-        await connection.execute(q.suppress, suppressed, at)
-    if held:
-        await _hold(connection, held, at)
-    return Taken(len(rows), len(suppressed), [intent for id_, intent in clear.items() if id_ in new])
+        _sort(row, keys, by_fate, taken, terms, outbox)
+    new = await _write_intents(connection, list(by_fate.clear.values()), terms.owner, terms.at)
+    outbox.extend(_attempted(row, terms.at) for row in rows if row["recipient_id"] in new)
+    if by_fate.suppressed:
+        await connection.execute(q.suppress, by_fate.suppressed, terms.at)
+    await _put_back(connection, by_fate)
+    await store_budgets.write(connection, taken.purse)
+    taken.suppressed = len(by_fate.suppressed)
+    taken.intents = [intent for id_, intent in by_fate.clear.items() if id_ in new]
+    return taken
+
+
+def _sort(
+    row: asyncpg.Record, keys: Mapping[str, Key], by_fate: _Sorted, taken: Taken, terms: Terms, outbox: Outbox
+) -> None:
+    intent = _opened(row, keys)
+    taken.found[_lane(row)] += 1
+    match clearance.decide(
+        _opt_out(row), erased=row["erased"], readable=intent is not None, held=row["held"], unknown=row["unknown"]
+    ):
+        case Suppress() as why:
+            by_fate.suppressed.append(row["recipient_id"])
+            outbox.add(_suppressed(row, why, terms.at))
+        case Wait(why_not):
+            by_fate.put_back.append((row, terms.at + LOOK_AGAIN, why_not))
+        case Clear() if intent is not None:
+            if _affordable(intent, taken):
+                by_fate.clear[intent.recipient_id] = intent
+            else:
+                by_fate.put_back.append((row, None, None))
+        case _:
+            by_fate.put_back.append((row, terms.at + KEY_MISSING, Why.KEY))
+
+
+def _affordable(intent: Intent, taken: Taken) -> bool:
+    if not taken.purse.budgets:
+        return True
+    needed = taken.segments[intent.lane.campaign_id] = segments.count(intent.text).segments
+    return taken.purse.spend(intent.lane, needed)
 
 
 async def _write_intents(connection: Connection, intents: Sequence[Intent], owner: int, at: datetime) -> set[str]:
@@ -90,15 +158,24 @@ async def _write_intents(connection: Connection, intents: Sequence[Intent], owne
     return {row[0] for row in rows}
 
 
-async def _hold(connection: Connection, rows: Sequence[asyncpg.Record], at: datetime) -> None:
-    log.error("keys_missing", messages=len(rows), advice="Is this the vault they were sealed with?")
-    ordered = sorted(rows, key=lambda row: str(row["recipient_id"]))
+async def _put_back(connection: Connection, by_fate: _Sorted) -> None:
+    if not by_fate.put_back:
+        return
+    missing = sum(why == Why.KEY for *_, why in by_fate.put_back)
+    if missing:
+        log.error("keys_missing", messages=missing, advice="Is this the vault they were sealed with?")
+    ordered = sorted(by_fate.put_back, key=lambda one: str(one[0]["recipient_id"]))
     await connection.execute(
         q.requeue,
-        [row["recipient_id"] for row in ordered],
-        [row["attempt"] for row in ordered],
-        [at + HOLD] * len(ordered),
+        [row["recipient_id"] for row, *_ in ordered],
+        [row["attempt"] for row, *_ in ordered],
+        [until for _, until, _ in ordered],
+        [why for *_, why in ordered],
     )
+
+
+def _lane(row: asyncpg.Record) -> Lane:
+    return Lane(row["account_id"], row["campaign_id"], row["sender"])
 
 
 def _opened(row: asyncpg.Record, keys: Mapping[str, Key]) -> Intent | None:
@@ -108,7 +185,7 @@ def _opened(row: asyncpg.Record, keys: Mapping[str, Key]) -> Intent | None:
     except Tampered as error:
         log.error("message_tampered", recipient_id=rid, error=str(error))
         return None
-    return None if number is None or text is None else Intent(rid, row["attempt"], number, text, row["sender"])
+    return None if number is None or text is None else Intent(rid, row["attempt"], number, text, _lane(row))
 
 
 def _opt_out(row: asyncpg.Record) -> clearance.OptOut | None:
