@@ -53,11 +53,11 @@ async def main(stop: runner.Stop) -> None:
         dispatcher = Dispatcher(Sealer(vault, settings.person_id_secret), lanes.queued)
         batches = BatchLoop(pool, dispatcher.handle, wake_relay, dispatcher.committed)
         persons = Persons(pool, vault, wake_relay)
-        probes = health.Health(pool, inputs, settings.kafka_bootstrap, also=lambda: api.depths(pool))
+        probes = health.Health(pool, inputs, settings.kafka_bootstrap, also=lambda: api.depths(pool, lanes))
         await runner.together(
             stop,
             runner.serve(
-                api.build(pool, vault, settings, probes, outcomes, persons, wake_relay, lanes.queued, revocations),
+                api.build(pool, vault, settings, probes, outcomes, persons, wake_relay, lanes, revocations),
                 settings.bind_host,
                 settings.dispatcher_port,
             ),

@@ -22,7 +22,9 @@ from dispatcher import api_answers as answers
 from dispatcher import store_replies
 from dispatcher.api_opt_outs import OptOuts
 from dispatcher.api_persons import Persons
+from dispatcher.api_queue import Queue, figures
 from dispatcher.api_webhooks import Webhooks
+from dispatcher.app_lanes import Lanes
 from dispatcher.app_outcomes import Outcomes
 from dispatcher.attempt import Attempt, State
 from dispatcher.outcome import Accepted, NotAccepted, Outcome, Rejected
@@ -135,12 +137,12 @@ class Operations:
         return json_response({"replies": replies, **more})
 
 
-async def depths(pool: Pool) -> dict[str, int]:
+async def depths(pool: Pool, lanes: Lanes) -> dict[str, Any]:
     """What waits, is on its way, or is unknown, over all accounts."""
     counts = dict(await pool.fetchrow(q.depths) or {})
     QUEUE.set(counts["queue"])
     UNKNOWN.set(counts["unknown"])
-    return counts
+    return {**counts, **await figures(pool, lanes)}
 
 
 def build(
@@ -151,12 +153,12 @@ def build(
     outcomes: Outcomes,
     persons: Persons,
     relay: asyncio.Event,
-    queued: asyncio.Event,
+    lanes: Lanes,
     revocations: Revocations,
 ) -> ASGIApp:
     """The service's HTTP side."""
     webhooks = Webhooks(pool, vault, outcomes, settings, relay)
-    return webhooks.ahead_of(build_api(pool, vault, settings, probes, webhooks, persons, revocations, relay, queued))
+    return webhooks.ahead_of(build_api(pool, vault, settings, probes, webhooks, persons, revocations, relay, lanes))
 
 
 def build_api(
@@ -168,7 +170,7 @@ def build_api(
     persons: Persons,
     revocations: Revocations,
     relay: asyncio.Event,
-    queued: asyncio.Event,
+    lanes: Lanes,
 ) -> FastAPI:
     """Every route, also those that are served ahead of it."""
     api = create_api("Handsent dispatcher", settings.token_key, probes.ready, probes.status, revocations=revocations)
@@ -176,5 +178,6 @@ def build_api(
     api.include_router(webhooks.router())
     api.include_router(OptOuts(pool, vault, settings.person_id_secret, settings.default_region, relay).router())
     api.include_router(persons.router())
-    api.include_router(Operations(pool, vault, relay, queued).router())
+    api.include_router(Operations(pool, vault, relay, lanes.queued).router())
+    api.include_router(Queue(pool, lanes).router())
     return api

@@ -32,7 +32,7 @@ class Lanes:
     """One process's view. `queued` says that something may wait in a lane that is not known yet."""
 
     def __init__(self, pool: Pool, routing: Routing, bounds: Bounds, limits: Limits) -> None:
-        self._pool, self._routing, self._limits = pool, routing, limits
+        self._pool, self._routing, self.limits = pool, routing, limits
         self._turns, self._flows = Turns(), Flows(bounds)
         self._budgets: dict[Name, Budget] = {}  # as they were when last locked, less what was meant to leave since
         self._segments: dict[str, int] = {}  # of each campaign's last text
@@ -60,7 +60,7 @@ class Lanes:
     def pick(self, count: int, now: float) -> Counter[Lane]:
         """How many messages to take off which lane, `count` at most; so many connections are in use from now on."""
         self._resumes_at = math.inf
-        purse = Purse(self._limits, self._budgets, now + self._database_ahead_s)
+        purse = Purse(self.limits, self._budgets, now + self._database_ahead_s)
         picked = self._turns.pick(count, lambda lane: self._may(lane, purse, now))
         self._resumes_at = min(self._resumes_at, purse.fits_at - self._database_ahead_s)
         return picked
@@ -98,6 +98,10 @@ class Lanes:
             said = outcome.reason if isinstance(outcome, NotAccepted) else type(outcome).__name__.lower()
             log.warning("carrier_rests", provider=provider, outcome=said, rest_s=rest_s)
 
+    def provider_of(self, sender: str) -> str:
+        """Who carries this sender's texts."""
+        return self._routing.provider_of(sender)
+
     def pressure(self) -> list[Pressure]:
         """How each provider and sender is pressed now, by this process."""
         now = time.monotonic()
@@ -114,8 +118,8 @@ class Lanes:
             if resumes_at > now:
                 self._resumes_at = min(self._resumes_at, resumes_at)
             return False
-        for name in self._limits.names(lane):
-            self._budgets.setdefault(name, unused(self._limits, name, purse.now))
+        for name in self.limits.names(lane):
+            self._budgets.setdefault(name, unused(self.limits, name, purse.now))
         if not purse.spend(lane, self._segments.get(lane.campaign_id, 1)):
             return False
         self._flows.took(provider, lane.sender)

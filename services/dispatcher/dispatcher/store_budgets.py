@@ -4,11 +4,12 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from kernel.database import Connection, Pool
+from kernel.database import Connection, Pool, load_queries
 
 from dispatcher.budget import Allowance, Budget, Kind, Limits, Name, Purse, Rate, unused
-from dispatcher.store import q
 from dispatcher.turns import Lane
+
+q = load_queries("dispatcher", "budgets.sql")
 
 EPOCH = date(1970, 1, 1)
 

@@ -68,42 +68,6 @@ SELECT t.recipient_id::text, t.attempt, m.account_id::text, m.campaign_id::text,
                       WHERE person_id = m.person_id AND sender = m.sender AND since > $4 LIMIT 1) u ON true
  ORDER BY t.due_at;
 
--- name: lock_budgets
--- How far these limits have been used, in the order in which everybody locks them.
-SELECT b.kind, b.key, b.paid_until, b.day, b.spent
-  FROM budgets b JOIN unnest($1::text[], $2::text[]) AS n(kind, key) USING (kind, key)
- ORDER BY b.kind, b.key FOR UPDATE OF b;
-
--- name: make_budgets
--- Limits that nobody has used: rates start empty.
-INSERT INTO budgets (kind, key, account_id, paid_until, day)
-SELECT kind, key, account_id, clock_timestamp(), (clock_timestamp() AT TIME ZONE 'UTC')::date
-  FROM unnest($1::text[], $2::text[], $3::uuid[]) AS n(kind, key, account_id) ORDER BY kind, key
-ON CONFLICT DO NOTHING;
-
--- name: epoch
--- The one clock of all dispatchers, read when asked, in seconds since 1970.
-SELECT extract(epoch FROM clock_timestamp())::float8;
-
--- name: write_budgets
--- What has been spent of them.
-UPDATE budgets b
-   SET paid_until = coalesce(n.paid_until, b.paid_until), day = coalesce(n.day, b.day), spent = coalesce(n.spent, b.spent)
-  FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::date[], $5::bigint[]) AS n(kind, key, paid_until, day, spent)
- WHERE b.kind = n.kind AND b.key = n.key;
-
--- name: empty_rates
--- What rates have saved up is gone.
-UPDATE budgets b SET paid_until = now()
-  FROM (SELECT kind, key FROM budgets WHERE paid_until < now() AND paid_until > now() - interval '1 hour'
-         ORDER BY kind, key FOR UPDATE) n
- WHERE b.kind = n.kind AND b.key = n.key;
-
--- name: read_budgets
--- How far these limits have been used.
-SELECT b.kind, b.key, b.paid_until, b.day, b.spent
-  FROM budgets b JOIN unnest($1::text[], $2::text[]) AS n(kind, key) USING (kind, key);
-
 -- name: write_intents
 -- Attempts at time $3, owned by $4; answers those that did not exist yet.
 WITH attempted AS (
@@ -368,3 +332,27 @@ SELECT (SELECT count(*) FROM (SELECT 1 FROM queue LIMIT 100000) q) AS queue,
        (SELECT count(*) FROM in_flight) AS in_flight,
        (SELECT count(*) FROM attempts WHERE unresolved_at IS NOT NULL AND state = 'unknown') AS unknown,
        (SELECT count(*) FROM (SELECT 1 FROM callbacks WHERE fate <> 'applied' LIMIT 100000) c) AS callbacks_to_look_at;
+
+-- name: depths_aside
+-- What is put aside, by what it waits for; counted up to 100,000.
+SELECT why, count(*) AS messages FROM (SELECT why FROM queue WHERE not_before IS NOT NULL LIMIT 100000) a GROUP BY why;
+
+-- name: depths_unknown
+-- Whose outcomes are unknown, by sender and reason, where there are most.
+SELECT sender, reason, count(*) AS messages FROM unknowns GROUP BY sender, reason ORDER BY messages DESC LIMIT 100;
+
+-- name: queue_of_account
+-- What waits at each of an account's senders: in its lanes, and put aside by what for; each counted up to $2. And what
+-- is unknown there, by reason.
+SELECT s.number AS sender,
+       (SELECT count(*) FROM (SELECT 1 FROM queue
+                               WHERE sender = s.number AND not_before IS NULL AND account_id = $1 LIMIT $2) t) AS turn,
+       (SELECT coalesce(json_object_agg(why, n), '{}')::text
+          FROM (SELECT why, count(*) AS n
+                  FROM (SELECT why FROM queue
+                         WHERE sender = s.number AND not_before IS NOT NULL AND account_id = $1 LIMIT $2) w
+                 GROUP BY why) a) AS aside,
+       (SELECT coalesce(json_object_agg(reason, n), '{}')::text
+          FROM (SELECT reason, count(*) AS n FROM unknowns
+                 WHERE sender = s.number AND account_id = $1 GROUP BY reason) u) AS unknown
+  FROM senders s WHERE s.account_id = $1 ORDER BY s.number LIMIT 500;
