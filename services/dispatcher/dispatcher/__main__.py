@@ -50,7 +50,7 @@ async def main(stop: runner.Stop) -> None:
         await store_budgets.empty(pool, settings.limits)
         intents = Intents(pool, vault, owner, gateway, outcomes, settings, wake_relay, lanes, connections)
         left = Left(pool, owner, intents, outcomes, settings.unconfirmed_after_s)
-        dispatcher = Dispatcher(Sealer(vault, settings.person_id_secret), lanes.queued)
+        dispatcher = Dispatcher(Sealer(vault, settings.person_id_secret), lanes)
         batches = BatchLoop(pool, dispatcher.handle, wake_relay, dispatcher.committed)
         persons = Persons(pool, vault, wake_relay)
         probes = health.Health(pool, inputs, settings.kafka_bootstrap, also=lambda: api.depths(pool, lanes))

@@ -81,8 +81,8 @@ class OfMessage(Guarded):
 class Operations:
     """Unknown outcomes and replies of the caller's account."""
 
-    def __init__(self, pool: Pool, vault: Vault, relay: asyncio.Event, queued: asyncio.Event) -> None:
-        self._pool, self._vault, self._relay, self._queued = pool, vault, relay, queued
+    def __init__(self, pool: Pool, vault: Vault, relay: asyncio.Event, lanes: Lanes) -> None:
+        self._pool, self._vault, self._relay, self._lanes = pool, vault, relay, lanes
 
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/api/v1", route_class=Guarded)
@@ -107,7 +107,7 @@ class Operations:
         """Says what became of it: `accepted`, `rejected`, or `not_accepted`, which sends it again."""
         attempt = await self._resolve(str(recipient_id), found, user_of(request))
         self._relay.set()
-        self._queued.set()
+        self._lanes.queued.set()
         return json_response(
             {"recipient_id": attempt.recipient_id, "attempt": attempt.attempt, "resolution": found.resolution}
         )
@@ -178,6 +178,6 @@ def build_api(
     api.include_router(webhooks.router())
     api.include_router(OptOuts(pool, vault, settings.person_id_secret, settings.default_region, relay).router())
     api.include_router(persons.router())
-    api.include_router(Operations(pool, vault, relay, lanes.queued).router())
+    api.include_router(Operations(pool, vault, relay, lanes).router())
     api.include_router(Queue(pool, lanes).router())
     return api

@@ -104,18 +104,15 @@ class Intents:
     async def _rest(self) -> None:
         """Until something was queued, a connection came free, or a pause is over."""
         until = self._lanes.rests_until(time.monotonic())
-        waits = [asyncio.create_task(self._connections.freed())]
+        waits = [asyncio.ensure_future(wait) for wait in (self._connections.freed(), self._lanes.fresh.wait())]
         if not self._lanes.queued.is_set():  # else the lanes may not be listed again just yet
-            waits.append(asyncio.create_task(self._wait_for_queued()))
+            waits.append(asyncio.ensure_future(self._lanes.queued.wait()))
         try:
             rest_s = max(SHORTEST_REST_S, until - time.monotonic())
             await asyncio.wait(waits, timeout=rest_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:
                 wait.cancel()
-
-    async def _wait_for_queued(self) -> None:
-        await self._lanes.queued.wait()
 
     async def _take(self, picked: Count[Lane], owner: int, began: float) -> None:
         """Commits the intents and lets their POSTs go."""

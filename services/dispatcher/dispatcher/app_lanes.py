@@ -5,6 +5,7 @@ import math
 import random
 import time
 from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import structlog
@@ -29,7 +30,7 @@ RESTING = Gauge("handsent_dispatch_resting", "Senders that rest after failures o
 
 
 class Lanes:
-    """One process's view. `queued` says that something may wait in a lane that is not known yet."""
+    """One process's view. `queued` says that something may wait in a lane that it does not know of."""
 
     def __init__(self, pool: Pool, routing: Routing, bounds: Bounds, limits: Limits) -> None:
         self._pool, self._routing, self.limits = pool, routing, limits
@@ -40,10 +41,20 @@ class Lanes:
         self._polled_at = self._listed_at = -math.inf
         self._cost_s = 0.0
         self._resumes_at = math.inf
+        self._noticed: set[Lane] = set()  # since lanes were last listed, or could have been
+        self.fresh = asyncio.Event()  # set by what is noticed, for whoever rests
         self.queued = asyncio.Event()
+
+    def notice(self, lanes: Iterable[Lane]) -> None:
+        """Something was queued in these, and is committed."""
+        lanes = set(lanes)
+        self._turns.add(lanes)
+        self._noticed |= lanes
+        self.fresh.set()
 
     async def refresh(self) -> None:
         """Reads which lanes have something waiting, when there is reason to."""
+        self._noticed.clear()
         now = time.monotonic()
         if now - self._polled_at >= POLL_S:
             self._polled_at = now
@@ -54,11 +65,13 @@ class Lanes:
             began = time.monotonic()
             rows = await self._pool.fetch(q.list_lanes)
             self._turns.listed(Lane(*row) for row in rows)
+            self._turns.add(self._noticed)  # committed after they were read, perhaps
             self._listed_at = time.monotonic()
             self._cost_s = self._listed_at - began
 
     def pick(self, count: int, now: float) -> Counter[Lane]:
         """How many messages to take off which lane, `count` at most; so many connections are in use from now on."""
+        self.fresh.clear()
         self._resumes_at = math.inf
         purse = Purse(self.limits, self._budgets, now + self._database_ahead_s)
         picked = self._turns.pick(count, lambda lane: self._may(lane, purse, now))
@@ -73,7 +86,7 @@ class Lanes:
     def took(self, picked: Counter[Lane], taken: Taken, began: float) -> None:
         """What was picked has been taken, as far as it was there and is to go now."""
         for lane, count in picked.items():
-            if taken.found[lane] < count:
+            if taken.found[lane] < count and lane not in self._noticed:
                 self._turns.drained(lane)
         intents = Counter(intent.lane for intent in taken.intents)
         self.spared(picked - intents, began)
@@ -136,4 +149,4 @@ class Lanes:
         self._segments |= taken.segments
 
     def _may_list_at(self) -> float:
-        return self._listed_at + LISTING_SHARE * self._cost_s
+        return self._listed_at + min(LISTING_SHARE * self._cost_s, POLL_S)

@@ -27,7 +27,7 @@ class Settings(VaultSettings):
 
     unknown_hold_s: int = Field(86_400, ge=0)
     sender_segments_per_s: float = Field(0, ge=0)
-    sender_limits: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    sender_limits: dict[str, Annotated[float, Field(ge=0)]] = Field({})
     campaign_segments_per_minute: int = Field(0, ge=0)
     account_segments_per_minute: int = Field(0, ge=0)
     brand_segments_per_day: int = Field(0, ge=0)

@@ -8,7 +8,7 @@ slow carrier keeps its account's share of the connections busy, never all of the
 Every process has its own turns; two that are each fair are fair together.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heapreplace
 from typing import NamedTuple
@@ -42,13 +42,16 @@ class Turns:
 
     def listed(self, lanes: Iterable[Lane]) -> None:
         """These lanes have something waiting, and no others."""
-        tree: dict[str, dict[str, dict[str, Lane]]] = defaultdict(lambda: defaultdict(dict))
-        for lane in lanes:
-            account, campaign, name = lane.path
-            tree[account][campaign][name] = lane
-        self._waiting = tree
+        self._waiting = {}
+        self.add(lanes)
         if len(self._served) > FORGET_BEYOND:
             self._served.clear()
+
+    def add(self, lanes: Iterable[Lane]) -> None:
+        """These have something waiting, too."""
+        for lane in lanes:
+            account, campaign, name = lane.path
+            self._waiting.setdefault(account, {}).setdefault(campaign, {})[name] = lane
 
     def drained(self, lane: Lane) -> None:
         """Nothing waits there any more, until it is listed again."""

@@ -66,6 +66,13 @@ def test_who_may_not_is_passed_over_and_costs_nobody_a_turn() -> None:
     assert not turns.pick(5, lambda one: False)
 
 
+def test_a_lane_that_was_noticed_is_served_beside_the_listed_ones() -> None:
+    turns = Turns()
+    turns.listed([lane("a")])
+    turns.add([lane("b"), lane("a")])
+    assert turns.pick(2, everybody) == {lane("a"): 1, lane("b"): 1}
+
+
 def test_what_is_drained_is_not_picked_until_it_is_listed_again() -> None:
     turns = Turns()
     turns.listed([lane("a"), lane("b")])
