@@ -60,7 +60,8 @@ SELECT t.recipient_id::text, t.attempt, m.account_id::text, m.campaign_id::text,
  CROSS JOIN LATERAL (SELECT account_id, campaign_id, person_id, released_by, number, text, sender, key_id
                        FROM messages WHERE recipient_id = t.recipient_id LIMIT 1) m
   LEFT JOIN LATERAL (SELECT source, changed_at, event_id
-                       FROM opt_outs WHERE person_id = m.person_id AND in_force LIMIT 1) o ON true
+                       FROM (SELECT in_force, source, changed_at, event_id
+                               FROM opt_outs WHERE person_id = m.person_id LIMIT 1) p WHERE in_force) o ON true
   LEFT JOIN LATERAL (SELECT erased_at FROM erased
                       WHERE person_id = m.person_id AND key_id = coalesce(m.key_id, key_id) LIMIT 1) x ON true
   LEFT JOIN LATERAL (SELECT held_at FROM holds WHERE person_id = m.person_id LIMIT 1) h ON true

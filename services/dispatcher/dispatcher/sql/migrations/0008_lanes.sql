@@ -36,7 +36,7 @@ CREATE TABLE unknowns (
     reason       text        NOT NULL
 );
 CREATE INDEX unknowns_of_person ON unknowns (person_id, sender, since);
-CREATE INDEX unknowns_of_sender ON unknowns (sender);
+CREATE INDEX unknowns_of_account ON unknowns (account_id, sender);
 INSERT INTO unknowns
 SELECT recipient_id, m.account_id, m.person_id, m.sender, a.unresolved_at, coalesce(a.reason, 'unknown')
   FROM attempts a JOIN messages m USING (recipient_id) WHERE a.state = 'unknown' AND a.unresolved_at IS NOT NULL;
