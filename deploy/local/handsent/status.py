@@ -99,7 +99,7 @@ def table(about: dict[str, Any]) -> str:
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines += ["", f"kafka     {about['kafka_bootstrap'] or '-'}", f"database  {about['database'] or '-'}"]
     lines += [f"home      {about['home']}" + (f" (pid {about['pid']})" if about["pid"] else "")]
-    lines += filter(None, map(_carrier, about["carriers"]))
+    lines += filter(None, map(_carrier, about.get("carriers", [])))
     for what in about["stuck"]:
         details = ", ".join(f"{name} {value}" for name, value in what.items() if name != "part")
         lines.append(f"stuck     {what['part']}: {details}")

@@ -149,6 +149,18 @@ async def test_accounts_share_alike_whatever_their_campaigns_and_senders(pool: P
     assert served == {lane(1).account_id: 200, lane(2).account_id: 200}
 
 
+async def test_dispatchers_take_from_one_lane_side_by_side(pool: Pool, vault: Vault) -> None:
+    ids = await queued(pool, lane(), 20)
+    first, second = (Dispatcher(pool, vault, owner=owner) for owner in (1, 2))
+    async with pool.acquire() as connection, connection.transaction():
+        terms = Terms(first.owner, datetime.now(UTC))
+        taken = await take_intents(connection, vault, Counter({lane(): 10}), terms, Outbox())
+        async with asyncio.timeout(5):  # the first has not committed yet
+            beside = await second.take(Counter({lane(): 10}))
+    assert [intent.recipient_id for intent in taken.intents] == ids[:10]
+    assert [intent.recipient_id for intent in beside.intents] == ids[10:]
+
+
 async def test_a_lane_leaves_in_the_order_in_which_it_was_due_also_after_a_wait(pool: Pool, vault: Vault) -> None:
     ids = await queued(pool, lane(), 10)
     dispatcher = Dispatcher(pool, vault)
