@@ -1,5 +1,7 @@
 """What the dispatcher does with each batch it reads: messages into the queue, senders' numbers to their accounts."""
 
+from collections import Counter
+
 from kernel.database import Connection
 from kernel.outbox import Outbox
 from kernel.received import Received
@@ -17,7 +19,7 @@ class Dispatcher:
 
     def __init__(self, sealer: store_replies.Sealer, lanes: Lanes) -> None:
         self._sealer, self._lanes = sealer, lanes
-        self._queued: set[Lane] = set()
+        self._queued: Counter[Lane] = Counter()
 
     async def handle(self, connection: Connection, batch: list[Received], outbox: Outbox) -> None:
         """MessageDropped and CampaignEnded are nothing to the dispatcher."""
@@ -27,10 +29,10 @@ class Dispatcher:
             await store_replies.learn_senders(connection, self._sealer, created, outbox)
         if released:
             await store.enqueue(connection, released)
-        self._queued |= {Lane(event.account_id, event.campaign_id, event.sender) for event in released}
+        self._queued.update(Lane(event.account_id, event.campaign_id, event.sender) for event in released)
 
     def committed(self) -> None:
         """Called after each commit of the batch loop."""
         if self._queued:
             self._lanes.notice(self._queued)
-            self._queued = set()
+            self._queued = Counter()

@@ -5,7 +5,6 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import structlog
@@ -42,14 +41,21 @@ class Lanes:
         self._cost_s = 0.0
         self._resumes_at = math.inf
         self._noticed: set[Lane] = set()  # since lanes were last listed, or could have been
+        self._expected: dict[Lane, int] = {}  # all that waits in a lane, where that is known
         self.fresh = asyncio.Event()  # set by what is noticed, for whoever rests
         self.queued = asyncio.Event()
 
-    def notice(self, lanes: Iterable[Lane]) -> None:
-        """Something was queued in these, and is committed."""
-        lanes = set(lanes)
-        self._turns.add(lanes)
-        self._noticed |= lanes
+    def notice(self, queued: Counter[Lane]) -> None:
+        """So many messages were queued in these lanes, and are committed.
+
+        Where nothing else waited, no more connections are picked for the lane: one message here and there would
+        otherwise keep as many from the others, each time, as a million.
+        """
+        for lane, count in queued.items():
+            if lane in self._expected or not self._turns.has(lane):
+                self._expected[lane] = self._expected.get(lane, 0) + count
+        self._turns.add(queued)
+        self._noticed |= set(queued)
         self.fresh.set()
 
     async def refresh(self) -> None:
@@ -66,6 +72,7 @@ class Lanes:
             rows = await self._pool.fetch(q.list_lanes)
             self._turns.listed(Lane(*row) for row in rows)
             self._turns.add(self._noticed)  # committed after they were read, perhaps
+            self._expected.clear()
             self._listed_at = time.monotonic()
             self._cost_s = self._listed_at - began
 
@@ -85,16 +92,19 @@ class Lanes:
 
     def took(self, picked: Counter[Lane], taken: Taken, began: float) -> None:
         """What was picked has been taken, as far as it was there and is to go now."""
+        intents = Counter(intent.lane for intent in taken.intents)
         for lane, count in picked.items():
+            if intents[lane] < count:
+                self._expected.pop(lane, None)  # something was put back, or is not what we thought
             if taken.found[lane] < count and lane not in self._noticed:
                 self._turns.drained(lane)
-        intents = Counter(intent.lane for intent in taken.intents)
         self.spared(picked - intents, began)
         self._learn_budgets(taken)
 
     def spared(self, picked: Counter[Lane], began: float) -> None:
         """So many of what was picked will not be sent now."""
         for lane, count in picked.items():
+            self._expected.pop(lane, None)
             for _ in range(count):
                 self.landed(lane, began)
 
@@ -131,11 +141,15 @@ class Lanes:
             if resumes_at > now:
                 self._resumes_at = min(self._resumes_at, resumes_at)
             return False
+        if self._expected.get(lane) == 0:
+            return False
         for name in self.limits.names(lane):
             self._budgets.setdefault(name, unused(self.limits, name, purse.now))
         if not purse.spend(lane, self._segments.get(lane.campaign_id, 1)):
             return False
         self._flows.took(provider, lane.sender)
+        if lane in self._expected:
+            self._expected[lane] -= 1
         return True
 
     def _learn_budgets(self, taken: Taken) -> None:

@@ -53,6 +53,11 @@ class Turns:
             account, campaign, name = lane.path
             self._waiting.setdefault(account, {}).setdefault(campaign, {})[name] = lane
 
+    def has(self, lane: Lane) -> bool:
+        """Whether something is known to wait there."""
+        account, campaign, name = lane.path
+        return name in self._waiting.get(account, {}).get(campaign, {})
+
     def drained(self, lane: Lane) -> None:
         """Nothing waits there any more, until it is listed again."""
         account, campaign, name = lane.path

@@ -139,6 +139,28 @@ async def test_another_account_s_message_is_taken_with_the_next_batch_however_ma
     assert sibling in [intent.recipient_id for intent in await dispatcher.cycle(2)]
 
 
+async def test_who_has_one_message_now_and_then_takes_no_more_connections_than_that(pool: Pool, vault: Vault) -> None:
+    await queued(pool, lane(1), 1000)
+    dispatcher = Dispatcher(pool, vault)
+    await dispatcher.cycle()
+    for sender in range(2, 12):
+        await queued(pool, lane(sender, sender=sender), 1)
+        dispatcher.lanes.notice(Counter([lane(sender, sender=sender)]))
+    picked = dispatcher.lanes.pick(128, time.monotonic())
+    assert sorted(picked.values()) == [1] * 10 + [118]
+    taken = await dispatcher.take(picked)
+    dispatcher.lanes.took(picked, taken, time.monotonic())
+    assert len(taken.intents) == 128
+
+
+async def test_what_was_noticed_and_put_back_is_picked_again(pool: Pool, vault: Vault) -> None:
+    [only] = await queued(pool, lane(), 1, THREE_SEGMENTS)
+    dispatcher = Dispatcher(pool, vault, Limits(sender_per_s=20))
+    dispatcher.lanes.notice(Counter([lane()]))
+    left = await dispatcher.works(1.0)
+    assert [intent.recipient_id for _, intent in left] == [only]
+
+
 async def test_accounts_share_alike_whatever_their_campaigns_and_senders(pool: Pool, vault: Vault) -> None:
     for campaign in range(20):
         await queued(pool, lane(1, campaign, sender=campaign), 50)
