@@ -58,7 +58,7 @@ def apis() -> dict[str, FastAPI]:
             NOTHING, NOTHING, SendIntakeSettings(**SETTINGS), NOTHING, access, wake, _none, _none
         ),
         "dispatcher": dispatcher.api.build_api(
-            NOTHING, NOTHING, DispatcherSettings(**SETTINGS), probes, webhooks, persons, revocations, wake, wake
+            NOTHING, NOTHING, DispatcherSettings(**SETTINGS), probes, webhooks, persons, revocations, wake, NOTHING
         ),
         "projections": projections.api.build(
             NOTHING, projections.api.Reading(*[NOTHING] * 6), SETTINGS["token_key"], revocations, _none, _none

@@ -11,8 +11,8 @@ from kernel.database import Connection, Pool, Queries
 # What a column may say, where not everything will do.
 SAID = {"role": "sender", "state": "waiting", "source": "manual", "kind": "token"}
 VALUES = {
-    "timestamp with time zone": "2026-03-01T12:00Z", "bigint": "1", "integer": "1", "boolean": "true", "bytea": "",
-    "jsonb": "{}",
+    "timestamp with time zone": "2026-03-01T12:00Z", "date": "2026-03-01", "bigint": "1", "integer": "1",
+    "boolean": "true", "bytea": "", "jsonb": "{}",
 }  # fmt: skip
 TABLES = """
 SELECT c.relname AS name, c.relkind = 'v' AS is_view, c.relrowsecurity AS walled,

@@ -9,7 +9,7 @@ from kernel.replay_tables import OF_KERNEL
 from tests.tidy.tree import ROOT, SERVICES
 
 NAME = re.compile(r"`(\w+)`")
-KEPT_ELSEWHERE = {"served_turn", "owners"}  # sequences
+KEPT_ELSEWHERE = {"owners"}  # a sequence
 
 
 def operational(card: str) -> set[str]:

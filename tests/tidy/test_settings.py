@@ -4,7 +4,6 @@ import ast
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import handsent.settings as local
 import pytest
@@ -75,9 +74,9 @@ def _of_services(name: str) -> list[FieldInfo]:
     return [each.model_fields[name] for each in SERVICES.values() if name in each.model_fields]
 
 
-def _same_everywhere(name: str) -> set[Any]:
+def _same_everywhere(name: str) -> set[str]:
     fields = _of_services(name) + ([STACK.model_fields[name]] if name in STACK.model_fields else [])
-    return {field.default for field in fields if not field.is_required() and field.default != ""}
+    return {repr(field.default) for field in fields if not field.is_required() and field.default != ""}
 
 
 def expected(meanings: dict[str, str]) -> str:

@@ -19,7 +19,7 @@ OF_PEOPLE = [
     *(PACKAGES["projections"] / f"{name}.py" for name in ("store_reads", "store_figures", "store_report")),
 ]
 AT_ONCE = {"acquire", "execute", "executemany", "fetch", "fetchrow", "fetchval"}
-FOR_THE_SERVICE = {"depths", "finish"}  # the figures of /status; what is left to do of erasures
+FOR_THE_SERVICE = {"depths", "figures", "finish"}  # the figures of /status; what is left to do of erasures
 MAKES_POOLS = {"services/kernel/kernel/database.py", "services/kernel/kernel/vault.py"}
 
 

@@ -37,8 +37,9 @@ def describe(stack: Stack) -> dict[str, Any]:
         "kafka_bootstrap": stack.settings.get("KAFKA_BOOTSTRAP"),
         "database": without_password(stack.settings.get("DATABASE_URL", "")),
         "urls": stack.urls,
-        "parts": parts,
+        "parts": [{name: value for name, value in part.items() if name != "carriers"} for part in parts],
         "stuck": stuck,
+        "carriers": [carrier for part in parts for carrier in part["carriers"]],
     }
 
 
@@ -62,7 +63,14 @@ def _row(stack: Stack, part: PartState) -> dict[str, Any]:
         "restarts": part.restarts,
         "lag": answer.get("lag"),
         "stuck": stuck,
+        "carriers": _carriers(answer),
     }
+
+
+def _carriers(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """How each provider and sender is pressed, and what waits beside its turn: the dispatcher's words."""
+    aside = answer.get("aside")
+    return [*answer.get("carriers", []), *([{"aside": aside}] if aside else [])]
 
 
 def _ask(stack: Stack, part: PartState) -> dict[str, Any]:
@@ -91,10 +99,25 @@ def table(about: dict[str, Any]) -> str:
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines += ["", f"kafka     {about['kafka_bootstrap'] or '-'}", f"database  {about['database'] or '-'}"]
     lines += [f"home      {about['home']}" + (f" (pid {about['pid']})" if about["pid"] else "")]
+    lines += filter(None, map(_carrier, about.get("carriers", [])))
     for what in about["stuck"]:
         details = ", ".join(f"{name} {value}" for name, value in what.items() if name != "part")
         lines.append(f"stuck     {what['part']}: {details}")
     return "\n".join(lines)
+
+
+def _carrier(about: dict[str, Any]) -> str:
+    """A line about a provider, a sender that is in trouble, or what is put aside; empty for one that is well."""
+    if "aside" in about:
+        return "aside     " + ", ".join(f"{why} {count}" for why, count in sorted(about["aside"].items()))
+    troubles = [f"breaker {about['breaker']}"] if about["breaker"] != "closed" else []
+    if about["resumes_in_s"]:
+        troubles.append(f"rests {about['resumes_in_s']} s")
+    troubles += [f"unknown: {reason} {count}" for reason, count in sorted(about["unknown"].items())]
+    if about["sender"] and not troubles:
+        return ""
+    said = ", ".join([f"{about['in_use']} under way", *troubles])
+    return f"carrier   {about['provider']}{' ' + about['sender'] if about['sender'] else ''}: {said}"
 
 
 def _cell(value: Any) -> str:

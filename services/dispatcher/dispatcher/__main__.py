@@ -10,11 +10,13 @@ from kernel.revocations import Revocations
 from kernel.settings import load
 from kernel.vault import open_vault
 
-from dispatcher import api, store
+from dispatcher import api, store, store_budgets
 from dispatcher.api_persons import Persons
 from dispatcher.app import TOPICS, Dispatcher
+from dispatcher.app_connections import Connections
 from dispatcher.app_inbox import Inbox
 from dispatcher.app_intents import Intents
+from dispatcher.app_lanes import Lanes
 from dispatcher.app_late import look_for_late
 from dispatcher.app_left import Left
 from dispatcher.app_look_up import LookUps
@@ -24,6 +26,7 @@ from dispatcher.app_outcomes import Outcomes
 from dispatcher.app_owner import Owner
 from dispatcher.app_parked import Parked
 from dispatcher.app_replay import OWN
+from dispatcher.flow import Bounds
 from dispatcher.gateway_all import gateways_of
 from dispatcher.settings import Settings
 from dispatcher.store_replies import Sealer
@@ -47,19 +50,23 @@ async def main(stop: runner.Stop) -> None:
     # Owner and gateway outlive the rest: what has been taken is POSTed, and its outcome recorded, after the signal.
     marks = Marks()
     async with Owner(settings.database_url, marks) as owner, gateways_of(settings, inbox) as gateways:
-        intents = Intents(pool, vault, owner, marks, gateways, outcomes, settings, wake_relay)
+        connections = Connections(settings.carrier_connections)
+        bounds = Bounds(settings.carrier_connections, settings.breaker_failures, settings.breaker_pause_s)
+        lanes = Lanes(pool, gateways.routing, bounds, settings.limits)
+        await store_budgets.empty(pool, settings.limits)
+        intents = Intents(pool, vault, owner, marks, gateways, outcomes, settings, wake_relay, lanes, connections)
         parked = Parked(pool, vault, settings.person_id_secret, wake_relay)
         look_ups = LookUps(pool, vault, gateways, outcomes, settings.look_up_s)
         left = Left(pool, owner, marks, intents, outcomes, settings.unconfirmed_after_s)
-        dispatcher = Dispatcher(Sealer(vault, settings.person_id_secret), intents.queued)
+        dispatcher = Dispatcher(Sealer(vault, settings.person_id_secret), lanes)
         batches = BatchLoop(pool, dispatcher.handle, wake_relay, dispatcher.committed)
         persons = Persons(pool, vault, wake_relay)
-        notices = Notices(pool, vault, settings.answers, gateways.ask)
-        probes = health.Health(pool, inputs, settings.kafka_bootstrap, also=lambda: api.depths(pool))
+        notices = Notices(pool, vault, settings.answers, gateways, connections)
+        probes = health.Health(pool, inputs, settings.kafka_bootstrap, also=lambda: api.depths(pool, lanes))
         await runner.together(
             stop,
             runner.serve(
-                api.build(pool, vault, settings, probes, inbox, persons, wake_relay, intents.queued, revocations),
+                api.build(pool, vault, settings, probes, inbox, persons, wake_relay, lanes, revocations),
                 settings.bind_host,
                 settings.dispatcher_port,
             ),

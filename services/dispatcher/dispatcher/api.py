@@ -23,8 +23,10 @@ from dispatcher import store_replies
 from dispatcher.api_holds import Holds
 from dispatcher.api_opt_outs import OptOuts
 from dispatcher.api_persons import Persons
+from dispatcher.api_queue import Queue, figures
 from dispatcher.api_webhooks import Webhooks
 from dispatcher.app_inbox import Inbox
+from dispatcher.app_lanes import Lanes
 from dispatcher.attempt import Attempt, State
 from dispatcher.keywords import Verdict
 from dispatcher.outcome import NAMELESS, Accepted, NotAccepted, Outcome, Rejected
@@ -81,8 +83,8 @@ class OfMessage(Guarded):
 class Operations:
     """Unknown outcomes and replies of the caller's account."""
 
-    def __init__(self, pool: Pool, vault: Vault, relay: asyncio.Event, queued: asyncio.Event) -> None:
-        self._pool, self._vault, self._relay, self._queued = pool, vault, relay, queued
+    def __init__(self, pool: Pool, vault: Vault, relay: asyncio.Event, lanes: Lanes) -> None:
+        self._pool, self._vault, self._relay, self._lanes = pool, vault, relay, lanes
 
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/api/v1", route_class=Guarded)
@@ -107,7 +109,7 @@ class Operations:
         """Says what became of it: `accepted`, `rejected`, or `not_accepted`, which sends it again."""
         attempt = await self._resolve(str(recipient_id), found, user_of(request))
         self._relay.set()
-        self._queued.set()
+        self._lanes.queued.set()
         return json_response(
             {"recipient_id": attempt.recipient_id, "attempt": attempt.attempt, "resolution": found.resolution}
         )
@@ -141,12 +143,12 @@ class Operations:
         return json_response({"replies": replies, **more})
 
 
-async def depths(pool: Pool) -> dict[str, int]:
+async def depths(pool: Pool, lanes: Lanes) -> dict[str, Any]:
     """What waits, is on its way, or is unknown, over all accounts."""
     counts = dict(await pool.fetchrow(q.depths) or {})
     QUEUE.set(counts["queue"])
     UNKNOWN.set(counts["unknown"])
-    return counts
+    return {**counts, **await figures(pool, lanes)}
 
 
 def build(
@@ -157,12 +159,12 @@ def build(
     inbox: Inbox,
     persons: Persons,
     relay: asyncio.Event,
-    queued: asyncio.Event,
+    lanes: Lanes,
     revocations: Revocations,
 ) -> ASGIApp:
     """The service's HTTP side."""
     webhooks = Webhooks(inbox, settings)
-    return webhooks.ahead_of(build_api(pool, vault, settings, probes, webhooks, persons, revocations, relay, queued))
+    return webhooks.ahead_of(build_api(pool, vault, settings, probes, webhooks, persons, revocations, relay, lanes))
 
 
 def build_api(
@@ -174,7 +176,7 @@ def build_api(
     persons: Persons,
     revocations: Revocations,
     relay: asyncio.Event,
-    queued: asyncio.Event,
+    lanes: Lanes,
 ) -> FastAPI:
     """Every route, also those that are served ahead of it."""
     api = create_api("Handsent dispatcher", settings.token_key, probes.ready, probes.status, revocations=revocations)
@@ -182,6 +184,7 @@ def build_api(
     api.include_router(webhooks.router())
     api.include_router(OptOuts(pool, vault, settings.person_id_secret, settings.default_region, relay).router())
     api.include_router(persons.router())
-    api.include_router(Holds(pool, vault, relay, queued).router())
-    api.include_router(Operations(pool, vault, relay, queued).router())
+    api.include_router(Holds(pool, vault, relay, lanes.queued).router())
+    api.include_router(Operations(pool, vault, relay, lanes).router())
+    api.include_router(Queue(pool, lanes).router())
     return api

@@ -64,6 +64,32 @@ class Resolved(BaseModel):
     resolution: Literal["accepted", "not_accepted", "rejected"]
 
 
+class SenderQueue(BaseModel):
+    """What waits at one of the account's numbers. Pace and breaker are those of the process that answers."""
+
+    sender: str
+    provider: str
+    waiting: dict[str, int]  # by what for; each up to 10,000
+    unknown: dict[str, int]  # by reason
+    breaker: Literal["closed", "open", "half_open"]
+    in_use: int
+    limit: int | None
+    resumes_in_s: float
+    segments_per_s: float | None
+    segments_left: float | None
+
+
+class QueuePage(BaseModel):
+    """The account's senders, and what its limits leave; null where there is none."""
+
+    senders: list[SenderQueue]
+    campaign_segments_per_minute: int | None
+    account_segments_per_minute: int | None
+    account_segments_left: float | None
+    brand_segments_per_day: int | None
+    brand_segments_left: int | None
+
+
 class Reply(BaseModel):
     """What a person answered to a number of the account's."""
 

@@ -1,7 +1,6 @@
 """Answers that are texts of their own, ahead of all campaigns: one POST each, or none."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -10,8 +9,9 @@ from kernel.errors import retriable
 from kernel.vault import Vault
 
 from dispatcher import notice, outcome, store_notices
+from dispatcher.app_connections import Connections
+from dispatcher.gateway import Gateways
 from dispatcher.notice import State, Texts
-from dispatcher.outcome import Seen
 from dispatcher.provider import Text, idempotency_key
 from dispatcher.store_notices import Notice
 
@@ -25,9 +25,9 @@ SURELY_OVER = timedelta(minutes=2)  # the longest POST takes one: CARRIER_TIMEOU
 class Notices:
     """Serves the table `notices`, beside the queue of campaigns and independent of it."""
 
-    def __init__(self, pool: Pool, vault: Vault, texts: Texts, post: Callable[[Text, str], Awaitable[Seen]]) -> None:
-        """`post` asks the sender's carrier once, with an idempotency key if it knows keys."""
-        self._pool, self._vault, self._texts, self._post = pool, vault, texts, post
+    def __init__(self, pool: Pool, vault: Vault, texts: Texts, gateways: Gateways, connections: Connections) -> None:
+        self._pool, self._vault, self._texts = pool, vault, texts
+        self._gateways, self._connections = gateways, connections
 
     async def run(self) -> None:
         """Until cancelled; what was taken is POSTed and recorded before it ends."""
@@ -60,7 +60,8 @@ class Notices:
 
     async def _send(self, one: Notice) -> None:
         text = Text(one.number, one.sender, self._texts.of(one.kind), "")
-        seen = await self._post(text, idempotency_key(one.carrier_message_id, 1))
+        async with self._connections.ahead():
+            seen = await self._gateways.ask(text, idempotency_key(one.carrier_message_id, 1))
         state, now = notice.after(outcome.classify(seen)), datetime.now(UTC)
         not_before = now + notice.RETRY if state == State.WAITING else None
         try:

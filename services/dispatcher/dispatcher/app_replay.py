@@ -21,7 +21,7 @@ q = load_queries("dispatcher", "replay.sql")
 
 OWN = ("dispatches", "receipts", "opt-outs")
 OPERATIONAL = {
-    "queue", "lanes", "in_flight", "callbacks", "carrier_ids", "replies", "resolutions", "holds", "hold_decisions",
+    "queue", "budgets", "in_flight", "callbacks", "carrier_ids", "replies", "resolutions", "holds", "hold_decisions",
     "notices", "sweep", "late", "marks",
     "erased.reason", "erased.finished_at",
 }  # fmt: skip
@@ -98,6 +98,7 @@ async def _finish(connection: Connection) -> None:
     await connection.execute(q.suppress, timeout=LONG_S)
     await connection.execute(q.opt_outs, timeout=LONG_S)
     await _tell_lives(connection)
+    await connection.execute(q.unknowns, timeout=LONG_S)
 
 
 async def _tell_lives(connection: Connection) -> None:

@@ -5,6 +5,7 @@ And who may lift an opt-out.
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from schemas.reasons import OptOutSource, SuppressReason
 
@@ -26,6 +27,22 @@ class Suppress:
     opt_out: OptOut | None = None
 
 
+class Why(StrEnum):
+    """What a message waits for, beside its turn."""
+
+    BACK_OFF = "back_off"  # its last attempt was not accepted
+    HOLD = "hold"  # the person answered something that a human reads first
+    UNKNOWN = "unknown"  # an earlier text to the person, from the same sender, has an outcome that nobody knows
+    KEY = "key"  # the person's key is missing
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Not now, and for what: something that may end at any moment."""
+
+    why: Why
+
+
 @dataclass(frozen=True, slots=True)
 class Hold:
     """The person's key is not there, and nobody erased them: the vault is not the one it should be."""
@@ -36,15 +53,23 @@ class Clear:
     """The message may go."""
 
 
-def decide(opt_out: OptOut | None, *, erased: bool, readable: bool, too_late: bool = False) -> Suppress | Hold | Clear:
+def decide(
+    opt_out: OptOut | None, *, erased: bool, readable: bool, too_late: bool = False, held: bool = False,
+    unknown: bool = False,
+) -> Suppress | Hold | Wait | Clear:  # fmt: skip
     """An opt-out in force suppresses, whatever its source; so does an erasure, and that nobody has use for it any more.
-    What cannot be read waits."""
+    What cannot be read waits.
+
+    A person who is `held`, or whose last text from this sender has an `unknown` outcome, is not texted meanwhile.
+    """
     if opt_out is not None:
         return Suppress(SuppressReason.OPTED_OUT, opt_out)
     if erased:
         return Suppress(SuppressReason.PERSON_ERASED)
     if too_late:
         return Suppress(SuppressReason.TOO_LATE)
+    if held or unknown:
+        return Wait(Why.HOLD if held else Why.UNKNOWN)
     return Clear() if readable else Hold()
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 
-from dispatcher.outcome import NotAccepted, Outcome
+from dispatcher.outcome import NotAccepted, Outcome, Unknown
 from schemas.reasons import NotAcceptedReason
 
 FIRST_PAUSE_S = 0.25
@@ -61,9 +61,9 @@ def may_repeat(attempted_at: datetime, now: datetime, key_life_s: int) -> bool:
 class Pace:
     """How many intents may be open at once (`limit`), and from when on (`resume_at`, monotonic seconds).
 
-    A refusal halves the limit; at one, everything rests for a pause that grows with each refusal in a row. Whatever
-    else the carrier does doubles it again. So one refusal among many slows nobody down, and a carrier that is away or
-    throttles costs a handful of attempts, not one for each message that waits.
+    A refusal halves the limit; at one, everything rests for a pause that grows with each refusal in a row. An answer
+    doubles it again; an unknown outcome is the breaker's (`breaker.py`). So one refusal among many slows nobody down,
+    and a carrier that is away or throttles costs a handful of attempts, not one for each message that waits.
     """
 
     limit: int
@@ -75,8 +75,14 @@ class Pace:
     def full(cls, most: int) -> "Pace":
         return cls(limit=most, most=most)
 
+    def slowest(self) -> "Pace":
+        """One at a time, from which answers lead back: a carrier that has failed is not met with all that waits."""
+        return Pace(1, self.most, self.streak, self.resume_at)
+
     def after(self, outcome: Outcome, now: float, jitter: float) -> "Pace":
         """The pace once this outcome is known. An intent that we let expire says nothing about the carrier."""
+        if isinstance(outcome, Unknown):
+            return self
         if not isinstance(outcome, NotAccepted):
             return self if self.limit == self.most else Pace(min(2 * self.limit, self.most), self.most)
         if outcome.reason == NotAcceptedReason.INTENT_EXPIRED or now < self.resume_at:

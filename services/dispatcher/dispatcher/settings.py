@@ -4,11 +4,12 @@ import base64
 import binascii
 import json
 from datetime import timedelta
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from kernel.settings import VaultSettings
 from pydantic import Field, field_validator, model_validator
 
+from dispatcher.budget import Limits
 from dispatcher.notice import Kind, Texts
 from dispatcher.provider import PROVIDERS, SMPP, TELNYX
 from dispatcher.routing import Routing
@@ -65,6 +66,26 @@ class Settings(VaultSettings):
             Kind.HELP: self.help_answer,
         }
         return Texts(words)
+
+    unknown_hold_s: int = Field(86_400, ge=0)
+    sender_segments_per_s: float = Field(0, ge=0)
+    sender_limits: dict[str, Annotated[float, Field(ge=0)]] = Field({})
+    campaign_segments_per_minute: int = Field(0, ge=0)
+    account_segments_per_minute: int = Field(0, ge=0)
+    brand_segments_per_day: int = Field(0, ge=0)
+    breaker_failures: int = Field(10, ge=0)
+    breaker_pause_s: float = Field(5.0, gt=0)
+
+    @property
+    def limits(self) -> Limits:
+        """How many segments may leave."""
+        return Limits(
+            self.sender_segments_per_s,
+            self.campaign_segments_per_minute,
+            self.account_segments_per_minute,
+            self.brand_segments_per_day,
+            self.sender_limits,
+        )
 
     @model_validator(mode="before")
     @classmethod

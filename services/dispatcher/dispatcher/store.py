@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 
-import asyncpg
 from kernel import database
 from kernel.database import Connection, Pool, load_queries
 from kernel.seal import key_id_of
 
-from dispatcher import turns
 from schemas import events as e
 
 SCHEMA = "dispatcher"
@@ -27,11 +25,11 @@ async def open_pool(url: str, max_size: int = 8) -> Pool:
 
 
 async def enqueue(connection: Connection, released: Sequence[e.MessageReleased]) -> None:
-    """Gives each new message its permanent row and a place in the queue; a repeated one changes nothing."""
+    """Gives each new message its permanent row and a place in its lane; a repeated one changes nothing."""
     unique = {message.recipient_id: message for message in released}
     messages = [unique[recipient_id] for recipient_id in sorted(unique)]
-    rows = await connection.fetch(
-        q.insert_messages,
+    await connection.execute(
+        q.enqueue,
         [m.recipient_id for m in messages],
         [m.account_id for m in messages],
         [m.campaign_id for m in messages],
@@ -44,19 +42,3 @@ async def enqueue(connection: Connection, released: Sequence[e.MessageReleased])
         [key_id_of(m.number) for m in messages],
         [m.useful_until for m in messages],
     )
-    if rows:
-        await _deal(connection, rows)
-
-
-async def _deal(connection: Connection, rows: Sequence[asyncpg.Record]) -> None:
-    campaigns = [row["campaign_id"] for row in rows]
-    accounts = {row["campaign_id"]: row["account_id"] for row in rows}
-    shares = turns.counted(campaigns)
-    dealt = await connection.fetch(
-        q.deal_turns,
-        [campaign_id for campaign_id, _ in shares],
-        [accounts[campaign_id] for campaign_id, _ in shares],
-        [count for _, count in shares],
-    )
-    first = {row["campaign_id"]: row["first"] for row in dealt}
-    await connection.execute(q.enqueue, [row["recipient_id"] for row in rows], turns.dealt(campaigns, first))

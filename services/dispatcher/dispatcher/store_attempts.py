@@ -9,6 +9,7 @@ from kernel.database import Connection, Pool
 from kernel.outbox import Outbox
 
 from dispatcher.attempt import SERVICE, Attempt, Evidence, NeverPosted, NoReceipt, State
+from dispatcher.clearance import Why
 from dispatcher.outcome import NAMELESS, Accepted, NotAccepted, Rejected
 from dispatcher.provider import KEYED, UNADDRESSED
 from dispatcher.receipt import Delivered, NotDelivered
@@ -62,7 +63,9 @@ async def settle(connection: Connection, proofs: Sequence[Proof], outbox: Outbox
             refused.append(proof)
         if events and tells_opt_out(proof.evidence):
             opt_outs.append(attempt)
-    await _write(connection, [attempt for attempt in attempts.values() if attempt.changed])
+    changed = [attempt for attempt in attempts.values() if attempt.changed]
+    await _write(connection, changed)
+    await _note_unknowns(connection, changed)
     if refused:
         await _requeue(connection, refused)
     if opt_outs:
@@ -133,6 +136,21 @@ async def _learn_ids(connection: Connection, accepted: list[Attempt]) -> None:
         )
 
 
+async def _note_unknowns(connection: Connection, changed: list[Attempt]) -> None:
+    """Whose outcome is unknown, and whose no longer is: for that their person's later texts wait."""
+    known = [a.recipient_id for a in changed if a.unresolved_at and a.state != State.UNKNOWN]
+    if known:
+        await connection.execute(q.outcomes_known, known)
+    unknown = [a for a in changed if a.state == State.UNKNOWN]
+    if unknown:
+        await connection.execute(
+            q.outcomes_unknown,
+            [a.recipient_id for a in unknown],
+            [a.unresolved_at for a in unknown],
+            [a.reason or "unknown" for a in unknown],
+        )
+
+
 async def _requeue(connection: Connection, refused: list[Proof]) -> None:
     refused.sort(key=lambda proof: proof.recipient_id)
     await connection.execute(
@@ -140,6 +158,7 @@ async def _requeue(connection: Connection, refused: list[Proof]) -> None:
         [proof.recipient_id for proof in refused],
         [proof.attempt + 1 for proof in refused],
         [proof.not_before for proof in refused],
+        [Why.BACK_OFF] * len(refused),
     )
 
 

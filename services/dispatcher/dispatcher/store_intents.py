@@ -1,8 +1,9 @@
 """Postgres: messages whose turn it is become intents, are suppressed, or wait for a key that is missing."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import structlog
@@ -11,17 +12,21 @@ from kernel.outbox import Outbox
 from kernel.seal import NUMBER, Key, Tampered, text_of, unseal
 from kernel.vault import Vault
 
-from dispatcher import clearance, usefulness
+from dispatcher import clearance, segments, store_budgets, usefulness
 from dispatcher.attempt import SERVICE
-from dispatcher.clearance import Clear, Suppress
+from dispatcher.budget import NO_LIMITS, Limits, Purse
+from dispatcher.clearance import Clear, Suppress, Wait, Why
 from dispatcher.store import q
+from dispatcher.turns import Lane
 from schemas import events as e
 from schemas.identity import event_id
 from schemas.reasons import OptOutSource, SuppressReason
 
 log = structlog.get_logger()
 
-HOLD = timedelta(seconds=60)
+LOOK_AGAIN = timedelta(seconds=30)  # at what a person waits for; whoever ends that wakes them at once
+KEY_MISSING = timedelta(seconds=60)
+NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,7 @@ class Intent:
 
     recipient_id: str
     attempt: int
-    sender: str
+    lane: Lane
     provider: str
     request: bytes  # what will be POSTed, byte for byte
     repeats: int = 0  # how often it was put back to be POSTed again
@@ -39,6 +44,10 @@ class Intent:
     @property
     def key(self) -> tuple[str, int]:
         return self.recipient_id, self.attempt
+
+    @property
+    def sender(self) -> str:
+        return self.lane.sender
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,78 +65,150 @@ Compose = Callable[[Opened], tuple[str, bytes]]  # the provider, and the bytes t
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """Under which intents are taken. `unknown_hold_s` is how long an unknown outcome holds the person's later texts,
+    `useful_for` how long after it was due a message is worth sending."""
+
+    owner: int
+    at: datetime
+    limits: Limits = NO_LIMITS
+    unknown_hold_s: int = 0
+    useful_for: timedelta | None = None
+
+    @property
+    def unknown_since(self) -> datetime:
+        """Unknown outcomes younger than this hold later texts to the person."""
+        return self.at - timedelta(seconds=self.unknown_hold_s) if self.unknown_hold_s else NEVER
+
+
+@dataclass(slots=True)
 class Taken:
     """What became of the messages whose turn it was."""
 
-    messages: int
-    suppressed: int
-    intents: list[Intent]
+    purse: Purse
+    intents: list[Intent] = field(default_factory=list)
+    suppressed: int = 0
+    found: Counter[Lane] = field(default_factory=Counter)  # messages, however they ended
+    segments: dict[str, int] = field(default_factory=dict)  # of the campaign's last text that was counted
+
+    @property
+    def messages(self) -> int:
+        return self.found.total()
+
+
+@dataclass(slots=True)
+class _Sorted:
+    """The messages by what is to be done about them."""
+
+    clear: dict[str, Intent] = field(default_factory=dict)
+    sealed: dict[str, str] = field(default_factory=dict)  # the requests of what is clear
+    suppressed: list[str] = field(default_factory=list)
+    put_back: list[tuple[asyncpg.Record, datetime | None, Why | None]] = field(default_factory=list)
 
 
 async def take_intents(
     connection: Connection,
     vault: Vault,
-    limit: int,
-    owner: int,
-    at: datetime,
+    picked: Mapping[Lane, int],
+    terms: Terms,
     outbox: Outbox,
     compose: Compose,
-    useful_for: timedelta | None = None,
 ) -> Taken:
-    """Takes up to `limit` messages off the queue; those past their latest useful time at `at` are not sent.
+    """Takes up to so many messages off each lane, and no more than its budgets pay for; those past their latest useful
+    time are not sent.
 
     Runs in the caller's transaction, which must commit before the first byte leaves. The keys are read under the lock
     that erasures take: a person is erased wholly before an intent, or wholly after it.
     """
     await connection.fetch(q.lock_for_intents)
-    rows = await connection.fetch(q.take_messages, limit)
+    taken = Taken(await store_budgets.lock(connection, terms.limits, picked))
+    rows = await connection.fetch(
+        q.take_messages,
+        [lane.sender for lane in picked],
+        [lane.campaign_id for lane in picked],
+        list(picked.values()),
+        terms.unknown_since,
+    )
     keys = await vault.keys(row["person_id"] for row in rows)
-    clear: dict[str, Intent] = {}
-    sealed: dict[str, str] = {}
-    suppressed, held = [], []
+    by_fate = _Sorted()
     for row in rows:
-        until = usefulness.useful_until(row["useful_until"], row["due_at"], useful_for)
-        opened, key = _opened(row, keys), keys.get(row["person_id"])
-        too_late = usefulness.is_over(until, at)
-        match clearance.decide(_opt_out(row), erased=row["erased"], readable=opened is not None, too_late=too_late):
-            case Suppress() as why:
-                suppressed.append(row["recipient_id"])
-                outbox.add(suppressed_event(row, why, at, until))
-            case Clear() if opened is not None:
-                clear[opened.recipient_id] = intent = _composed(opened, compose, until)
-                sealed[opened.recipient_id] = seal_request(key, intent)
-            case _:
-                held.append(row)
-    new = await _write_intents(connection, list(clear.values()), sealed, owner, at)
-    outbox.extend(_attempted(row, clear[row["recipient_id"]], at) for row in rows if row["recipient_id"] in new)
-    if suppressed:
-        await connection.execute(q.suppress, suppressed, at)
-    if held:
-        await _hold(connection, held, at)
-    return Taken(len(rows), len(suppressed), [intent for id_, intent in clear.items() if id_ in new])
+        _sort(row, keys.get(row["person_id"]), by_fate, taken, terms, outbox, compose)
+    new = await _write_intents(connection, by_fate, terms)
+    outbox.extend(_attempted(row, by_fate.clear[row["recipient_id"]], terms.at) for row in rows
+                  if row["recipient_id"] in new)  # fmt: skip
+    if by_fate.suppressed:
+        await connection.execute(q.suppress, by_fate.suppressed, terms.at)
+    await _put_back(connection, by_fate)
+    await store_budgets.write(connection, taken.purse)
+    taken.suppressed = len(by_fate.suppressed)
+    taken.intents = [intent for id_, intent in by_fate.clear.items() if id_ in new]
+    return taken
 
 
-async def _write_intents(
-    connection: Connection, intents: Sequence[Intent], sealed: Mapping[str, str], owner: int, at: datetime
-) -> set[str]:
+def _sort(
+    row: asyncpg.Record, key: Key | None, by_fate: _Sorted, taken: Taken, terms: Terms, outbox: Outbox, compose: Compose
+) -> None:
+    lane, opened = Lane(row["account_id"], row["campaign_id"], row["sender"]), _opened(row, key)
+    until = usefulness.useful_until(row["useful_until"], row["due_at"], terms.useful_for)
+    taken.found[lane] += 1
+    decision = clearance.decide(
+        _opt_out(row),
+        erased=row["erased"],
+        readable=opened is not None,
+        too_late=usefulness.is_over(until, terms.at),
+        held=row["held"],
+        unknown=row["unknown"],
+    )
+    match decision:
+        case Suppress() as why:
+            by_fate.suppressed.append(row["recipient_id"])
+            outbox.add(suppressed_event(row, why, terms.at, until))
+        case Wait(why_not):
+            by_fate.put_back.append((row, terms.at + LOOK_AGAIN, why_not))
+        case Clear() if opened is not None:
+            if _affordable(opened, lane, taken):
+                provider, request = compose(opened)
+                intent = Intent(opened.recipient_id, opened.attempt, lane, provider, request, useful_until=until)
+                by_fate.clear[intent.recipient_id] = intent
+                by_fate.sealed[intent.recipient_id] = seal_request(key, intent)
+            else:
+                by_fate.put_back.append((row, None, None))
+        case _:
+            by_fate.put_back.append((row, terms.at + KEY_MISSING, Why.KEY))
+
+
+def _affordable(opened: Opened, lane: Lane, taken: Taken) -> bool:
+    if not taken.purse.budgets:
+        return True
+    needed = taken.segments[lane.campaign_id] = segments.count(opened.text).segments
+    return taken.purse.spend(lane, needed)
+
+
+async def _write_intents(connection: Connection, by_fate: _Sorted, terms: Terms) -> set[str]:
     """The recipients whose attempts are new. One that exists is another process's, or was sent before a rebuild."""
+    intents = list(by_fate.clear.values())
     if not intents:
         return set()
     rows = await connection.fetch(
-        q.write_intents, [i.recipient_id for i in intents], [i.attempt for i in intents], at, owner,
-        [i.provider for i in intents], [sealed[i.recipient_id] for i in intents],
+        q.write_intents, [i.recipient_id for i in intents], [i.attempt for i in intents], terms.at, terms.owner,
+        [i.provider for i in intents], [by_fate.sealed[i.recipient_id] for i in intents],
     )  # fmt: skip
     return {row[0] for row in rows}
 
 
-async def _hold(connection: Connection, rows: Sequence[asyncpg.Record], at: datetime) -> None:
-    log.error("keys_missing", messages=len(rows), advice="Is this the vault they were sealed with?")
-    ordered = sorted(rows, key=lambda row: str(row["recipient_id"]))
+async def _put_back(connection: Connection, by_fate: _Sorted) -> None:
+    if not by_fate.put_back:
+        return
+    missing = sum(why == Why.KEY for *_, why in by_fate.put_back)
+    if missing:
+        log.error("keys_missing", messages=missing, advice="Is this the vault they were sealed with?")
+    ordered = sorted(by_fate.put_back, key=lambda one: str(one[0]["recipient_id"]))
     await connection.execute(
         q.requeue,
-        [row["recipient_id"] for row in ordered],
-        [row["attempt"] for row in ordered],
-        [at + HOLD] * len(ordered),
+        [row["recipient_id"] for row, *_ in ordered],
+        [row["attempt"] for row, *_ in ordered],
+        [until for _, until, _ in ordered],
+        [why for *_, why in ordered],
     )
 
 
@@ -148,13 +229,8 @@ def request_of(recipient_id: str) -> str:
     return f"request {recipient_id}"
 
 
-def _composed(opened: Opened, compose: Compose, until: datetime | None) -> Intent:
-    provider, request = compose(opened)
-    return Intent(opened.recipient_id, opened.attempt, opened.sender, provider, request, useful_until=until)
-
-
-def _opened(row: asyncpg.Record, keys: Mapping[str, Key]) -> Opened | None:
-    rid, key = row["recipient_id"], keys.get(row["person_id"])
+def _opened(row: asyncpg.Record, key: Key | None) -> Opened | None:
+    rid = row["recipient_id"]
     try:
         number, text = unseal(key, NUMBER, row["number"]), unseal(key, text_of(rid), row["text"])
     except Tampered as error:

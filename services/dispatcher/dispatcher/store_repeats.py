@@ -5,7 +5,7 @@ same key, whatever became of the process that did so before: the carrier takes i
 from its own POST that the carrier has not taken an earlier one; `store_attempts` sees to that.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -21,11 +21,27 @@ from dispatcher.outcome import Unknown
 from dispatcher.store import of_providers, q
 from dispatcher.store_attempts import Proof, settle
 from dispatcher.store_intents import Intent, open_request
+from dispatcher.turns import Lane
 from schemas.reasons import UnresolvedReason
 
 log = structlog.get_logger()
 
 NOBODY_HERE = timedelta(seconds=60)
+CARRIER_RESTS = timedelta(seconds=1)
+
+
+class Room:
+    """Asks for each repeat whether its carrier bears one more, and keeps for which it said yes."""
+
+    def __init__(self, admits: Callable[[Lane], bool]) -> None:
+        self._admits = admits
+        self.admitted: list[Lane] = []
+
+    def admits(self, lane: Lane) -> bool:
+        if not self._admits(lane):
+            return False
+        self.admitted.append(lane)
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +66,7 @@ async def put_back(pool: Pool, items: Sequence[PutBack]) -> None:
 
 async def take_repeats(
     connection: Connection, vault: Vault, limit: int, owner: int, at: datetime, outbox: Outbox, key_life_s: int,
-    providers: Collection[str], useful_for: timedelta | None = None,
+    providers: Collection[str], room: Room, useful_for: timedelta | None = None,
 ) -> list[Intent]:  # fmt: skip
     """Takes up to `limit` attempts whose time to be POSTed again has come; those that must not be become unknown.
 
@@ -66,7 +82,7 @@ async def take_repeats(
     )  # fmt: skip
     since = {(row["recipient_id"], row["attempt"]): row["attempted_at"] for row in locked}
     keys = await vault.keys(row["person_id"] for row in rows)
-    intents, given_up, elsewhere = [], [], []
+    intents, given_up, elsewhere, resting = [], [], [], []
     for row in rows:
         intent = _opened(row, keys)
         attempted_at = since[row["recipient_id"], row["attempt"]]
@@ -74,12 +90,17 @@ async def take_repeats(
             given_up.append(Proof(row["recipient_id"], row["attempt"], _doubt(row), at))
         elif intent.provider not in providers:
             elsewhere.append(intent)
+        elif not room.admits(intent.lane):
+            resting.append(intent)
         else:
             intents.append(intent)
     if given_up:
         await settle(connection, given_up, outbox)
     if elsewhere:
-        await _leave(connection, elsewhere, at)
+        log.warning("provider_not_in_use", attempts=len(elsewhere), provider=elsewhere[0].provider)
+        await _leave(connection, elsewhere, at + NOBODY_HERE)
+    if resting:
+        await _leave(connection, resting, at + CARRIER_RESTS)
     return intents
 
 
@@ -91,10 +112,9 @@ def _may(row: asyncpg.Record, at: datetime, useful_for: timedelta | None) -> boo
     return not row["opted_out"] and not row["erased"] and not usefulness.is_over(until, at)
 
 
-async def _leave(connection: Connection, intents: Sequence[Intent], at: datetime) -> None:
-    log.warning("provider_not_in_use", attempts=len(intents), provider=intents[0].provider)
+async def _leave(connection: Connection, intents: Sequence[Intent], until: datetime) -> None:
     await connection.execute(
-        of_providers.put_back_later, [i.recipient_id for i in intents], [i.attempt for i in intents], at + NOBODY_HERE
+        of_providers.put_back_later, [i.recipient_id for i in intents], [i.attempt for i in intents], until
     )
 
 
@@ -106,7 +126,8 @@ def _opened(row: asyncpg.Record, keys: Mapping[str, Key]) -> Intent | None:
         return None
     if not request:
         return None
-    return Intent(row["recipient_id"], row["attempt"], row["sender"], row["provider"], request, repeats=row["repeats"])
+    lane = Lane(row["account_id"], row["campaign_id"], row["sender"])
+    return Intent(row["recipient_id"], row["attempt"], lane, row["provider"], request, repeats=row["repeats"])
 
 
 def _doubt(row: asyncpg.Record) -> Unknown:

@@ -188,6 +188,7 @@ for path in (
     "unresolved",
     "unresolved/{rest:path}",
     "replies",
+    "queue",
 ):
     _passed_on(f"/api/v1/{path}", _dispatcher, ["GET", "POST", "DELETE"])
 _passed_on("/webhooks/{rest:path}", _dispatcher, ["POST"])

@@ -13,8 +13,9 @@ from dispatcher import store, store_opt_outs
 from dispatcher.attempt import NeverPosted
 from dispatcher.outcome import Accepted, Unknown
 from dispatcher.store_attempts import Proof, settle, sweep
-from dispatcher.store_intents import Intent, Opened, take_intents
+from dispatcher.store_intents import Intent, Opened, Terms, take_intents
 from dispatcher.store_opt_outs import Word
+from dispatcher.turns import Lane
 from kernel import database
 from kernel.outbox import Outbox
 from kernel.testing import VAULT_KEY
@@ -53,7 +54,11 @@ async def fill(pool: asyncpg.Pool, count: int) -> str:
         campaign_id,
         count,
     )
-    await pool.execute("INSERT INTO queue SELECT recipient_id, 1, row_number() OVER () FROM messages")
+    await pool.execute(
+        """INSERT INTO queue (recipient_id, attempt, account_id, campaign_id, sender, due_at)
+           SELECT recipient_id, 1, account_id, campaign_id, sender, due_at FROM messages WHERE campaign_id = $1""",
+        campaign_id,
+    )
     return campaign_id
 
 
@@ -63,8 +68,9 @@ def composed(opened: Opened) -> tuple[str, bytes]:
 
 async def take(pool: asyncpg.Pool, vault: Vault, limit: int, at: datetime = NOON) -> list[Intent]:
     outbox = Outbox()
+    lanes = [Lane(*row) for row in await pool.fetch(store.q.list_lanes)]
     async with pool.acquire() as connection, connection.transaction():
-        taken = await take_intents(connection, vault, limit, 1, at, outbox, composed)
+        taken = await take_intents(connection, vault, dict.fromkeys(lanes, limit), Terms(1, at), outbox, composed)
         await outbox.write(connection)
     return taken.intents
 
@@ -86,10 +92,15 @@ async def test_taking_intents_costs_the_same_however_many_wait(pool: asyncpg.Poo
         assert len(await take(pool, vault, 200)) == 200
         times.append(time.perf_counter() - began)
     assert sorted(times)[10] < 0.5  # a plan that reads the tables whole takes seconds
-    statement = store.q.take_messages.replace("$1", "200")
+    given = ("ARRAY['+12025550199']", "ARRAY[gen_random_uuid()]", "ARRAY[200]", "now()")
+    statement = store.q.take_messages
+    for n, value in enumerate(given, 1):
+        statement = statement.replace(f"${n}", value)
     plan = "\n".join(row[0] for row in await pool.fetch(f"EXPLAIN {statement}"))
-    assert "queue_by_turn" in plan
-    assert not any(f"Seq Scan on {table}" in plan for table in ("queue", "messages", "opt_outs", "erased"))
+    assert "queue_by_lane" in plan
+    assert not any(
+        f"Seq Scan on {table}" in plan for table in ("queue", "messages", "opt_outs", "erased", "unknowns", "holds")
+    )
 
 
 async def test_an_import_of_opt_outs_halts_dispatch_only_for_moments(pool: asyncpg.Pool, vault: Vault) -> None:
@@ -142,7 +153,7 @@ async def test_a_refused_attempt_that_was_taken_after_all_is_not_sent_again_whil
 async def test_no_second_attempt_while_one_is_not_known_to_be_refused(pool: asyncpg.Pool, vault: Vault) -> None:
     await fill(pool, 1)
     [intent] = await take(pool, vault, 1)
-    await pool.execute("INSERT INTO queue VALUES ($1, 2, 0)", intent.recipient_id)
+    await pool.execute(store.q.requeue, [intent.recipient_id], [2], [None], [None])
     assert await take(pool, vault, 1) == []
     with pytest.raises(asyncpg.UniqueViolationError):
         insert = "INSERT INTO attempts (recipient_id, attempt, attempted_at) VALUES ($1, 3, now())"

@@ -9,7 +9,11 @@ import httpx
 import pytest
 from dispatcher import api, store, store_holds
 from dispatcher.api_persons import Persons
+from dispatcher.app_lanes import Lanes
 from dispatcher.app_outcomes import Outcomes
+from dispatcher.budget import NO_LIMITS
+from dispatcher.flow import Bounds
+from dispatcher.routing import Routing
 from dispatcher.settings import Settings
 from kernel import database
 from kernel.database import Pool
@@ -57,7 +61,8 @@ async def ann_asks(pool: Pool, database_url: str, monkeypatch: pytest.MonkeyPatc
     probes = Health(pool, Inputs(()), settings.kafka_bootstrap)
     vault, relay = await open_vault(database_url, store.SCHEMA, [VAULT_KEY]), asyncio.Event()
     outcomes, persons = Outcomes(pool, vault, relay), Persons(pool, vault, relay)
-    web = api.build(pool, vault, settings, probes, outcomes, persons, relay, asyncio.Event(), nothing_revoked())
+    lanes = Lanes(pool, Routing("twilio"), Bounds(1, 1, 1), NO_LIMITS)
+    web = api.build(pool, vault, settings, probes, outcomes, persons, relay, lanes, nothing_revoked())
     token = issue(TOKEN_KEY, User(ANN, "ann", Role.MANAGER, "Ann"), "t")
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(web),

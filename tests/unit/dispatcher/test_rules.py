@@ -1,4 +1,4 @@
-"""The small rules: opt-outs, keywords, receipts, callbacks, back-off, pace, turns, lists."""
+"""The small rules: opt-outs, keywords, receipts, callbacks, back-off, pace, lists."""
 
 import csv
 from contextlib import suppress
@@ -8,8 +8,8 @@ from io import StringIO
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from dispatcher import callback, chunk, clearance, csv_list, parking, provider_twilio, retry, turns, usefulness
-from dispatcher.clearance import Clear, Hold, OptOut, Suppress
+from dispatcher import callback, chunk, clearance, csv_list, parking, provider_twilio, retry, usefulness
+from dispatcher.clearance import Clear, Hold, OptOut, Suppress, Wait, Why
 from dispatcher.csv_list import Listed, NoPhoneColumn, Reader, Reject
 from dispatcher.outcome import Accepted, NotAccepted, Outcome, Unknown
 from dispatcher.parking import Candidate
@@ -84,6 +84,15 @@ def test_the_last_moment_is_still_useful_and_the_next_is_not() -> None:
     for at, over in ((NOON - MICROSECOND, False), (NOON, False), (NOON + MICROSECOND, True)):
         assert usefulness.is_over(NOON, at) is over
     assert not usefulness.is_over(None, NOON)
+
+
+def test_a_person_who_is_held_or_whose_last_outcome_is_unknown_waits_but_an_opt_out_comes_first() -> None:
+    assert clearance.decide(None, erased=False, readable=True, held=True) == Wait(Why.HOLD)
+    assert clearance.decide(None, erased=False, readable=True, unknown=True) == Wait(Why.UNKNOWN)
+    assert clearance.decide(None, erased=False, readable=True, held=True, unknown=True) == Wait(Why.HOLD)
+    opt_out = OptOut(OptOutSource.REPLY, NOON, RID)
+    assert isinstance(clearance.decide(opt_out, erased=False, readable=True, held=True, unknown=True), Suppress)
+    assert isinstance(clearance.decide(None, erased=True, readable=True, held=True, unknown=True), Suppress)
 
 
 def test_start_lifts_only_what_the_person_said() -> None:
@@ -192,6 +201,11 @@ def test_a_carrier_that_is_away_is_asked_by_one_message_at_a_time_and_ever_more_
     assert pace == Pace.full(64)
 
 
+def test_an_unknown_outcome_neither_slows_nor_hastens_the_pace() -> None:
+    pace = Pace.full(64).after(REFUSED, now=0, jitter=0)
+    assert pace.after(Unknown(UnresolvedReason.TIMEOUT), now=0, jitter=0) == pace
+
+
 @given(st.lists(st.sampled_from([REFUSED, TAKEN, Unknown(UnresolvedReason.TIMEOUT)]), max_size=60))
 def test_the_pace_stays_within_its_limits(outcomes: list[Outcome]) -> None:
     pace = Pace.full(64)
@@ -199,15 +213,6 @@ def test_the_pace_stays_within_its_limits(outcomes: list[Outcome]) -> None:
         pace = pace.after(outcome, now=float(at), jitter=0.5)
         assert 1 <= pace.limit <= 64
         assert pace.resume_at <= at + 1.25 * retry.LONGEST_PAUSE_S
-
-
-@given(st.lists(st.sampled_from("abc"), max_size=50), st.integers(0, 100))
-def test_each_campaign_gets_its_share_of_turns_in_order(campaigns: list[str], served: int) -> None:
-    shares = dict(turns.counted(campaigns))
-    dealt = turns.dealt(campaigns, dict.fromkeys(shares, served))
-    for campaign_id, count in shares.items():
-        own = [turn for turn, of in zip(dealt, campaigns, strict=True) if of == campaign_id]
-        assert own == list(range(served, served + count))
 
 
 @given(st.lists(st.floats(0, 10), max_size=50))

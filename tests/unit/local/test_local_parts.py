@@ -125,3 +125,16 @@ def test_the_table_says_what_stands_still() -> None:
     told = table(about)
     assert "scheduler  running  5" in told
     assert "stuck     scheduler: topic clock, partition 0" in told
+
+
+def test_the_table_says_which_carriers_are_in_trouble_and_what_waits_for_what() -> None:
+    well = {"breaker": "closed", "in_use": 3, "limit": 128, "resumes_in_s": 0.0, "unknown": {}, "provider": "twilio"}
+    ill = {**well, "sender": "+12025550123", "breaker": "open", "resumes_in_s": 2.5, "unknown": {"timeout": 12}}
+    carriers = [{**well, "sender": None}, ill, {**well, "sender": "+12025550124"}, {"aside": {"hold": 2, "unknown": 7}}]
+    about = {"parts": [], "stuck": [], "kafka_bootstrap": "", "database": "", "home": "/h", "pid": None}
+    lines = table({**about, "carriers": carriers}).splitlines()
+    assert [line for line in lines if line.startswith(("carrier", "aside"))] == [
+        "carrier   twilio: 3 under way",
+        "carrier   twilio +12025550123: 3 under way, breaker open, rests 2.5 s, unknown: timeout 12",
+        "aside     hold 2, unknown 7",
+    ]

@@ -48,4 +48,4 @@ SELECT reply, held_at, decision, reason, decided_by, decided_at FROM hold_decisi
 -- Messages of these persons that wait for a time are looked at again at $2.
 UPDATE queue q SET not_before = $2
   FROM messages m
- WHERE m.person_id = ANY($1::uuid[]) AND q.recipient_id = m.recipient_id AND q.not_before > $2;
+ WHERE m.person_id = ANY($1::uuid[]) AND q.recipient_id = m.recipient_id AND q.why IN ('hold', 'unknown') AND q.not_before > $2;

@@ -18,9 +18,9 @@ WITH taken AS (
  RETURNING f.recipient_id, f.attempt, f.provider, f.request, f.repeats, f.doubt, f.doubt_code
 )
 SELECT t.recipient_id::text, t.attempt, t.provider, t.request, t.repeats, t.doubt, t.doubt_code, m.person_id::text,
-       m.sender, m.due_at, m.useful_until, o.in_force IS NOT NULL AS opted_out, x.erased_at IS NOT NULL AS erased
+       m.account_id::text, m.campaign_id::text, m.sender, m.due_at, m.useful_until, o.in_force IS NOT NULL AS opted_out, x.erased_at IS NOT NULL AS erased
   FROM taken t
- CROSS JOIN LATERAL (SELECT person_id, sender, key_id, due_at, useful_until
+ CROSS JOIN LATERAL (SELECT account_id, campaign_id, person_id, sender, key_id, due_at, useful_until
                        FROM messages WHERE recipient_id = t.recipient_id LIMIT 1) m
   LEFT JOIN LATERAL (SELECT in_force FROM opt_outs WHERE person_id = m.person_id AND in_force LIMIT 1) o ON true
   LEFT JOIN LATERAL (SELECT erased_at FROM erased

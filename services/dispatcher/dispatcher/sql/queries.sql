@@ -1,26 +1,15 @@
--- name: insert_messages
--- Releases, in id order; answers the new ones only.
-INSERT INTO messages (recipient_id, account_id, campaign_id, person_id, released_by, due_at, number, text, sender, key_id,
-                      useful_until)
-SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::timestamptz[],
-                     $7::text[], $8::text[], $9::text[], $10::bytea[], $11::timestamptz[])
-ON CONFLICT DO NOTHING
-RETURNING recipient_id::text, account_id::text, campaign_id::text;
-
--- name: deal_turns
--- A share of turns for each campaign, in campaign order; `first` is where the share begins.
-INSERT INTO lanes AS l (campaign_id, account_id, next_turn, dealt)
-SELECT n.campaign_id, n.account_id, (SELECT last_value FROM served_turn) + n.dealt, n.dealt
-  FROM unnest($1::uuid[], $2::uuid[], $3::bigint[]) AS n(campaign_id, account_id, dealt)
-ON CONFLICT (campaign_id) DO UPDATE
-   SET next_turn = greatest(l.next_turn, (SELECT last_value FROM served_turn)) + excluded.dealt,
-       dealt = excluded.dealt
-RETURNING campaign_id::text, next_turn - dealt AS first;
-
 -- name: enqueue
--- New messages, each with its turn.
-INSERT INTO queue (recipient_id, attempt, turn)
-SELECT recipient_id, 1, turn FROM unnest($1::uuid[], $2::bigint[]) AS n(recipient_id, turn);
+-- Releases, in id order: each new one has its permanent row, and a place in its lane.
+WITH new AS (
+    INSERT INTO messages (recipient_id, account_id, campaign_id, person_id, released_by, due_at, number, text, sender,
+                          key_id, useful_until)
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::timestamptz[],
+                         $7::text[], $8::text[], $9::text[], $10::bytea[], $11::timestamptz[])
+    ON CONFLICT DO NOTHING
+    RETURNING recipient_id, account_id, campaign_id, sender, due_at
+)
+INSERT INTO queue (recipient_id, attempt, account_id, campaign_id, sender, due_at)
+SELECT recipient_id, 1, account_id, campaign_id, sender, due_at FROM new;
 
 -- name: insert_senders
 -- Whose a number is; the first account keeps it.
@@ -37,28 +26,49 @@ SELECT pg_advisory_xact_lock_shared(hashtextextended('handsent.opt-outs', 0)),
 SELECT pg_advisory_xact_lock(hashtextextended('handsent.opt-outs', 0)),
        set_config('synchronous_commit', 'on', true);
 
+-- name: list_lanes
+-- Where messages wait for their turn. Jumps from lane to lane, however many messages each has.
+WITH RECURSIVE lane AS (
+    (SELECT account_id, campaign_id, sender FROM queue
+      WHERE not_before IS NULL ORDER BY sender, campaign_id LIMIT 1)
+    UNION ALL
+    SELECT n.* FROM lane l CROSS JOIN LATERAL (
+        SELECT account_id, campaign_id, sender FROM queue
+         WHERE not_before IS NULL AND (sender, campaign_id) > (l.sender, l.campaign_id)
+         ORDER BY sender, campaign_id LIMIT 1) n
+)
+SELECT account_id::text, campaign_id::text, sender FROM lane;
+
 -- name: take_messages
--- Takes up to $1 messages off the queue, whose turn it is, with what stands against each: an opt-out, an erasure.
+-- Takes up to $3 messages off each lane (sender $1, campaign $2), with what stands against each: an opt-out, an erasure,
+-- a hold, another text to the person from this sender whose outcome nobody knows, since later than $4.
 WITH taken AS (
     DELETE FROM queue WHERE ctid = ANY(ARRAY(
-        SELECT ctid FROM queue WHERE not_before IS NULL ORDER BY turn LIMIT $1 FOR UPDATE SKIP LOCKED))
-    RETURNING recipient_id, attempt, turn
-), served AS MATERIALIZED (
-    SELECT setval('served_turn', greatest(max(turn), (SELECT last_value FROM served_turn))) FROM taken
+        SELECT w.ctid FROM unnest($1::text[], $2::uuid[], $3::int[]) AS l(sender, campaign_id, most)
+         CROSS JOIN LATERAL (
+            SELECT ctid FROM queue
+             WHERE sender = l.sender AND campaign_id = l.campaign_id AND not_before IS NULL
+             ORDER BY due_at LIMIT l.most FOR UPDATE SKIP LOCKED) w))
+    RETURNING recipient_id, attempt, due_at
 )
 -- LATERAL with LIMIT pins one index look-up per message, whatever the planner thinks of a young table.
 SELECT t.recipient_id::text, t.attempt, m.account_id::text, m.campaign_id::text, m.person_id::text,
        m.released_by::text, m.number, m.text, m.sender, m.due_at, m.useful_until, x.erased_at IS NOT NULL AS erased,
-       o.source, o.changed_at AS opted_out_at, o.event_id::text AS opt_out_event_id
+       o.source, o.changed_at AS opted_out_at, o.event_id::text AS opt_out_event_id,
+       h.held_at IS NOT NULL AS held, u.since IS NOT NULL AS unknown
   FROM taken t
- CROSS JOIN served
  CROSS JOIN LATERAL (SELECT account_id, campaign_id, person_id, released_by, number, text, sender, key_id, due_at,
                             useful_until
                        FROM messages WHERE recipient_id = t.recipient_id LIMIT 1) m
   LEFT JOIN LATERAL (SELECT source, changed_at, event_id
-                       FROM opt_outs WHERE person_id = m.person_id AND in_force LIMIT 1) o ON true
+                       FROM (SELECT in_force, source, changed_at, event_id
+                               FROM opt_outs WHERE person_id = m.person_id LIMIT 1) p WHERE in_force) o ON true
   LEFT JOIN LATERAL (SELECT erased_at FROM erased
-                      WHERE person_id = m.person_id AND key_id = coalesce(m.key_id, key_id) LIMIT 1) x ON true;
+                      WHERE person_id = m.person_id AND key_id = coalesce(m.key_id, key_id) LIMIT 1) x ON true
+  LEFT JOIN LATERAL (SELECT held_at FROM holds WHERE person_id = m.person_id LIMIT 1) h ON true
+  LEFT JOIN LATERAL (SELECT since FROM unknowns
+                      WHERE person_id = m.person_id AND sender = m.sender AND since > $4 LIMIT 1) u ON true
+ ORDER BY t.due_at;
 
 -- name: write_intents
 -- Attempts at time $3, owned by $4, with the bytes they will POST; answers those that did not exist yet.
@@ -79,18 +89,41 @@ SELECT recipient_id::text FROM attempted;
 -- Messages that will not be sent.
 UPDATE messages SET suppressed_at = $2 WHERE recipient_id = ANY($1::uuid[]);
 
--- name: end_back_off
--- Messages whose back-off is over at $1 go to the front: their turn had come before.
-UPDATE queue SET not_before = NULL, turn = (SELECT last_value FROM served_turn)
+-- name: end_waits
+-- What was put aside until $1 stands in its lane again, where it stood.
+UPDATE queue SET not_before = NULL, why = NULL
  WHERE ctid = ANY(ARRAY(
      SELECT ctid FROM queue WHERE not_before <= $1 ORDER BY not_before LIMIT 500 FOR UPDATE SKIP LOCKED));
 
 -- name: requeue
--- Attempts that were refused wait again.
-INSERT INTO queue (recipient_id, attempt, turn, not_before)
-SELECT recipient_id, attempt, (SELECT last_value FROM served_turn), not_before
-  FROM unnest($1::uuid[], $2::int[], $3::timestamptz[]) AS n(recipient_id, attempt, not_before)
+-- Messages wait again, as attempts $2: where they stood, or put aside until $3 and for what.
+INSERT INTO queue (recipient_id, attempt, account_id, campaign_id, sender, due_at, not_before, why)
+SELECT n.recipient_id, n.attempt, m.account_id, m.campaign_id, m.sender, m.due_at, n.not_before,
+       CASE WHEN n.not_before IS NOT NULL THEN n.why END
+  FROM unnest($1::uuid[], $2::int[], $3::timestamptz[], $4::text[]) AS n(recipient_id, attempt, not_before, why)
+ CROSS JOIN LATERAL (SELECT account_id, campaign_id, sender, due_at
+                       FROM messages WHERE recipient_id = n.recipient_id LIMIT 1) m
 ON CONFLICT DO NOTHING;
+
+-- name: outcomes_unknown
+-- The outcome of a text to these recipients is unknown since $2, because of $3.
+INSERT INTO unknowns (recipient_id, account_id, person_id, sender, since, reason)
+SELECT n.recipient_id, m.account_id, m.person_id, m.sender, n.since, n.reason
+  FROM unnest($1::uuid[], $2::timestamptz[], $3::text[]) AS n(recipient_id, since, reason)
+ CROSS JOIN LATERAL (SELECT account_id, person_id, sender FROM messages WHERE recipient_id = n.recipient_id LIMIT 1) m
+ ORDER BY n.recipient_id
+ON CONFLICT DO NOTHING;
+
+-- name: outcomes_known
+-- It is known now. Later texts to the person that waited for it stand in their lanes again; those that still have
+-- another to wait for are put aside again.
+WITH known AS (
+    DELETE FROM unknowns WHERE recipient_id = ANY($1::uuid[]) RETURNING person_id
+)
+UPDATE queue SET not_before = NULL, why = NULL
+ WHERE ctid = ANY(ARRAY(
+     SELECT w.ctid FROM known k JOIN messages m USING (person_id) JOIN queue w ON w.recipient_id = m.recipient_id
+      WHERE w.why = 'unknown' FOR UPDATE OF w SKIP LOCKED));
 
 -- name: unqueue
 -- A message that waits again although its attempt was taken after all.
@@ -329,3 +362,27 @@ SELECT (SELECT count(*) FROM (SELECT 1 FROM queue LIMIT 100000) q) AS queue,
        (SELECT count(*) FROM in_flight WHERE repeat_at IS NOT NULL) AS to_repeat,
        (SELECT count(*) FROM attempts WHERE unresolved_at IS NOT NULL AND state = 'unknown') AS unknown,
        (SELECT count(*) FROM (SELECT 1 FROM callbacks WHERE fate <> 'applied' LIMIT 100000) c) AS callbacks_to_look_at;
+
+-- name: depths_aside
+-- What is put aside, by what it waits for; counted up to 100,000.
+SELECT why, count(*) AS messages FROM (SELECT why FROM queue WHERE not_before IS NOT NULL LIMIT 100000) a GROUP BY why;
+
+-- name: depths_unknown
+-- Whose outcomes are unknown, by sender and reason, where there are most.
+SELECT sender, reason, count(*) AS messages FROM unknowns GROUP BY sender, reason ORDER BY messages DESC LIMIT 100;
+
+-- name: queue_of_account
+-- What waits at each of an account's senders: in its lanes, and put aside by what for; each counted up to $2. And what
+-- is unknown there, by reason.
+SELECT s.number AS sender,
+       (SELECT count(*) FROM (SELECT 1 FROM queue
+                               WHERE sender = s.number AND not_before IS NULL AND account_id = $1 LIMIT $2) t) AS turn,
+       (SELECT coalesce(json_object_agg(why, n), '{}')::text
+          FROM (SELECT why, count(*) AS n
+                  FROM (SELECT why FROM queue
+                         WHERE sender = s.number AND not_before IS NOT NULL AND account_id = $1 LIMIT $2) w
+                 GROUP BY why) a) AS aside,
+       (SELECT coalesce(json_object_agg(reason, n), '{}')::text
+          FROM (SELECT reason, count(*) AS n FROM unknowns
+                 WHERE sender = s.number AND account_id = $1 GROUP BY reason) u) AS unknown
+  FROM senders s WHERE s.account_id = $1 ORDER BY s.number LIMIT 500;

@@ -30,3 +30,9 @@ INSERT INTO opt_outs
 SELECT DISTINCT ON (person_id) person_id, account_id, number, in_force, source, evidence, changed_at, changed_by,
        count(*) OVER (PARTITION BY person_id), event_id, reply
   FROM (SELECT DISTINCT ON (event_id) * FROM words ORDER BY event_id, place) w ORDER BY person_id, place DESC;
+
+-- name: unknowns
+-- Whose outcome nobody knows.
+INSERT INTO unknowns
+SELECT recipient_id, m.account_id, m.person_id, m.sender, a.unresolved_at, coalesce(a.reason, 'unknown')
+  FROM attempts a JOIN messages m USING (recipient_id) WHERE a.state = 'unknown' AND a.unresolved_at IS NOT NULL;
