@@ -184,7 +184,7 @@ def build_api(
     api.include_router(webhooks.router())
     api.include_router(OptOuts(pool, vault, settings.person_id_secret, settings.default_region, relay).router())
     api.include_router(persons.router())
-    api.include_router(Holds(pool, vault, relay, lanes.queued).router())
+    api.include_router(Holds(pool, vault, relay, lanes).router())
     api.include_router(Operations(pool, vault, relay, lanes).router())
     api.include_router(Queue(pool, lanes).router())
     return api

@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 from dispatcher import api_answers as answers
 from dispatcher import store_holds, store_rulings
 from dispatcher.api_persons import OfPerson
+from dispatcher.app_lanes import Lanes
 from dispatcher.outcome import LONGEST_ID
 from dispatcher.store_holds import Decision
 from dispatcher.store_rulings import Ruling
@@ -44,8 +45,8 @@ class NewDecision(BaseModel):
 class Holds:
     """The holds of the caller's account."""
 
-    def __init__(self, pool: Pool, vault: Vault, relay: asyncio.Event, queued: asyncio.Event) -> None:
-        self._pool, self._vault, self._relay, self._queued = pool, vault, relay, queued
+    def __init__(self, pool: Pool, vault: Vault, relay: asyncio.Event, lanes: Lanes) -> None:
+        self._pool, self._vault, self._relay, self._lanes = pool, vault, relay, lanes
 
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/api/v1/holds", tags=["holds"])
@@ -79,7 +80,7 @@ class Holds:
         if not await store_rulings.rule(self._pool, self._vault, ruling):
             raise Problem(409, "hold_changed", "This person has answered again, or somebody else has decided.")
         self._relay.set()
-        self._queued.set()
+        self._lanes.queued.set()
         return json_response({"person_id": person, "reply": reply, "decision": decision})
 
 

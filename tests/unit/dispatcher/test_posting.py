@@ -14,13 +14,14 @@ from dispatcher.outcome import Accepted, NoAnswer, NotAccepted
 from dispatcher.provider import TWILIO
 from dispatcher.store_attempts import Proof
 from dispatcher.store_intents import Intent
+from dispatcher.turns import Lane
 
 from schemas.reasons import NotAcceptedReason
 
 HOUR = timedelta(hours=1)
 SETTINGS: Any = SimpleNamespace(
     public_url="http://here", callback_key="a callback key", carrier_connections=8, useful_for=None,
-    providers=(TWILIO,), key_life_s=86_400,
+    providers=(TWILIO,), key_life_s=86_400, limits=None, unknown_hold_s=0,
 )  # fmt: skip
 
 
@@ -42,6 +43,9 @@ class Carrier:
         self.texts.append(text)
         return NoAnswer.TIMEOUT
 
+    def learn(self, _lane: Any, _outcome: Any, _began: float) -> None:
+        """Of no interest here."""
+
     async def record(self, proof: Proof) -> None:
         self.proofs.append(proof)
 
@@ -60,10 +64,10 @@ async def test_what_may_not_leave_any_more_is_known_not_to_have_left(
 ) -> None:
     carrier: Any = Carrier()
     nothing: Any = None
-    intents = Intents(nothing, nothing, nothing, carrier, carrier, carrier, SETTINGS, asyncio.Event())
+    intents = Intents(nothing, nothing, nothing, carrier, carrier, carrier, SETTINGS, asyncio.Event(), carrier, nothing)
     useful_until = None if until is None else datetime.now(UTC) + until
     rid = "11111111-1111-5111-8111-111111111111"
-    intent = Intent(rid, 1, "+18445550100", TWILIO, b"Hi", useful_until=useful_until)
+    intent = Intent(rid, 1, Lane("an account", "a campaign", "+18445550100"), TWILIO, b"Hi", useful_until=useful_until)
     await intents._post(_Flight(intent, time.monotonic() - age_s))
     [proof] = carrier.proofs
     assert len(carrier.texts) == posted
