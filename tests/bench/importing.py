@@ -14,7 +14,7 @@ from pathlib import Path
 from unittest import mock
 from uuid import uuid4
 
-from dispatcher import store, store_intents, store_opt_outs
+from dispatcher import store, store_opt_outs
 from dispatcher.api_opt_outs import OptOuts
 from dispatcher.store_opt_outs import Recorded, Word
 from handsent.postgres import EmbeddedPostgres
@@ -26,6 +26,7 @@ from kernel.vault import Vault, open_vault
 from starlette.requests import Request
 
 from tests.bench.message_life import quantile
+from tests.integration.dispatcher.taking import take
 
 KEY = "a vault key for the benchmark that is long enough"
 ALONE_S = 3.0
@@ -114,7 +115,7 @@ async def _take(pool: Pool, vault: Vault, seconds: list[float]) -> None:
     while True:
         began = time.perf_counter()
         async with pool.acquire() as connection, connection.transaction():
-            await store_intents.take_intents(connection, vault, 50, 1, datetime.now(UTC), Outbox())
+            await take(connection, vault, 50, datetime.now(UTC), Outbox())
         seconds.append(time.perf_counter() - began)
         await asyncio.sleep(PACE_S)
 

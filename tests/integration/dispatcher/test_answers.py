@@ -8,10 +8,11 @@ from uuid import uuid4
 
 import pytest
 from dispatcher import keywords, store, store_notices, store_replies
+from dispatcher.app_connections import Connections
 from dispatcher.app_notices import Notices
-from dispatcher.gateway import Text
 from dispatcher.notice import Kind, Texts
-from dispatcher.outcome import Answer, NoAnswer, Seen
+from dispatcher.outcome import Answer, NoAnswer, Said, Seen
+from dispatcher.provider import Text
 from dispatcher.store_replies import Reply, Sealer
 from kernel import database
 from kernel.database import Pool
@@ -21,8 +22,8 @@ from kernel.vault import Vault, open_vault
 from tests.integration.dispatcher.world import SECRET, World
 
 STOPPED = ["You will get no more texts from us. Reply START if you want them again."]
-TAKEN = Answer(201, b'{"sid": "SM1"}')
-THROTTLED = Answer(429, b"")
+TAKEN = Answer(Said.TAKEN, "SM1")
+THROTTLED = Answer(Said.THROTTLED)
 
 
 async def test_a_stop_is_confirmed_once_and_a_repeated_webhook_says_the_same(sending: World) -> None:
@@ -63,7 +64,7 @@ class Carrier:
     answers: list[Seen]
     texts: list[Text] = field(default_factory=list)
 
-    async def post(self, text: Text) -> Seen:
+    async def ask(self, text: Text, _key: str) -> Seen:
         self.texts.append(text)
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
@@ -84,7 +85,7 @@ class Desk:
 
     def serving(self, carrier: Carrier) -> Notices:
         texts = Texts({Kind.STOPPED: "no more", Kind.STARTED: "again", Kind.HELP: "by hand"})
-        return Notices(self.pool, self.vault, texts, carrier.post)
+        return Notices(self.pool, self.vault, texts, carrier, Connections(5))  # type: ignore[arg-type]
 
     async def states(self) -> Sequence[str]:
         rows = await self.pool.fetch("SELECT state FROM notices ORDER BY made_at")
@@ -118,7 +119,7 @@ async def test_a_confirmation_that_is_a_text_goes_once(desk: Desk) -> None:
 
 
 async def test_an_answer_whose_outcome_is_unknown_is_never_sent_again(desk: Desk) -> None:
-    for seen in (NoAnswer.TIMEOUT, Answer(500, b"")):
+    for seen in (NoAnswer.TIMEOUT, Answer(Said.BROKEN)):
         carrier = Carrier([seen])
         await desk.hear("HELP", ADA)
         assert await desk.serving(carrier).serve() == 1

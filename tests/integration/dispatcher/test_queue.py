@@ -26,6 +26,7 @@ from kernel.testing import VAULT_KEY
 from kernel.vault import Vault, open_vault
 
 from schemas.reasons import NotAcceptedReason, UnresolvedReason
+from tests.integration.dispatcher.taking import composed
 
 A_DAY = 86_400
 LOST = Unknown(UnresolvedReason.TIMEOUT)
@@ -97,7 +98,7 @@ class Dispatcher:
         outbox = Outbox()
         terms = Terms(self.owner, datetime.now(UTC), self.limits, self.hold_s)
         async with self.pool.acquire() as connection, connection.transaction():
-            taken = await take_intents(connection, self.vault, picked, terms, outbox)
+            taken = await take_intents(connection, self.vault, picked, terms, outbox, composed)
             await outbox.write(connection)
         return taken
 
@@ -176,7 +177,7 @@ async def test_dispatchers_take_from_one_lane_side_by_side(pool: Pool, vault: Va
     first, second = (Dispatcher(pool, vault, owner=owner) for owner in (1, 2))
     async with pool.acquire() as connection, connection.transaction():
         terms = Terms(first.owner, datetime.now(UTC))
-        taken = await take_intents(connection, vault, Counter({lane(): 10}), terms, Outbox())
+        taken = await take_intents(connection, vault, Counter({lane(): 10}), terms, Outbox(), composed)
         async with asyncio.timeout(5):  # the first has not committed yet
             beside = await second.take(Counter({lane(): 10}))
     assert [intent.recipient_id for intent in taken.intents] == ids[:10]

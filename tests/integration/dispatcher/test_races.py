@@ -27,6 +27,7 @@ from kernel.vault import Vault, open_vault
 
 from schemas.events import MessageReleased
 from schemas.identity import event_id, person_id, recipient_id
+from tests.integration.dispatcher.taking import take
 from tests.integration.dispatcher.world import NOON, SECRET, World, eventually
 
 Item = TypeVar("Item")
@@ -100,7 +101,7 @@ class Race:
         while not self.over:
             outbox = Outbox()
             async with self.pool.acquire() as connection, connection.transaction():
-                taken = await store_intents.take_intents(connection, vault, TOGETHER, 1, datetime.now(UTC), outbox)
+                taken = await take(connection, vault, TOGETHER, datetime.now(UTC), outbox)
             if not taken.messages:
                 await asyncio.sleep(0.005)
 

@@ -10,14 +10,15 @@ from dispatcher import outcome, store
 from dispatcher.attempt import NeverPosted
 from dispatcher.outcome import Accepted, NotAccepted, Unknown
 from dispatcher.store_attempts import Proof, settle
-from dispatcher.store_intents import Intent, Opened, take_intents
-from dispatcher.store_repeats import PutBack, put_back, take_repeats
+from dispatcher.store_intents import Intent, Opened, Terms
+from dispatcher.store_repeats import PutBack, Room, put_back, take_repeats
 from kernel import database
 from kernel.outbox import Outbox
 from kernel.testing import VAULT_KEY
 from kernel.vault import Vault, open_vault
 
 from schemas.reasons import NotAcceptedReason, UnresolvedReason
+from tests.integration.dispatcher.taking import take
 from tests.integration.dispatcher.world import NOON
 
 DAY_S = 86_400
@@ -35,6 +36,7 @@ class Rows:
 
     def __init__(self, pool: asyncpg.Pool, vault: Vault) -> None:
         self.pool, self.vault = pool, vault
+        self.room = True
 
     async def intent(self) -> Intent:
         """A new message's, taken by us."""
@@ -44,9 +46,13 @@ class Rows:
             " sender) VALUES ($1, $2, $2, $3, $2, $4, '+12025550123', 'Hi', '+12025550199')",
             rid, account, str(uuid.uuid4()), NOON,
         )  # fmt: skip
-        await self.pool.execute("INSERT INTO queue VALUES ($1, 1, 0)", rid)
+        await self.pool.execute(
+            "INSERT INTO queue (recipient_id, attempt, account_id, campaign_id, sender, due_at)"
+            " VALUES ($1, 1, $2, $2, '+12025550199', $3)",
+            rid, account, NOON,
+        )  # fmt: skip
         async with self.pool.acquire() as connection, connection.transaction():
-            taken = await take_intents(connection, self.vault, 1, US, NOON, Outbox(), _composed)
+            taken = await take(connection, self.vault, 1, Terms(US, NOON), Outbox(), _composed)
         return taken.intents[0]
 
     async def put_back(self, intent: Intent, *owners: int, at: float = 0) -> None:
@@ -55,7 +61,8 @@ class Rows:
     async def take(self, owner: int, at: float, providers: tuple[str, ...] = ("telnyx",)) -> list[Intent]:
         async with self.pool.acquire() as connection, connection.transaction():
             now = NOON + timedelta(seconds=at)
-            return await take_repeats(connection, self.vault, 10, owner, now, Outbox(), DAY_S, providers)
+            room = Room(lambda _lane: self.room)
+            return await take_repeats(connection, self.vault, 10, owner, now, Outbox(), DAY_S, providers, room)
 
     async def settle(self, intent: Intent, evidence: object, actor: str = "dispatcher") -> str:
         async with self.pool.acquire() as connection, connection.transaction():
@@ -170,3 +177,14 @@ async def test_a_provider_that_is_in_no_setting_is_not_asked_and_the_attempt_wai
 def test_a_key_column_is_chosen_by_how_often_it_was_put_back() -> None:
     assert isinstance(outcome.classify(outcome.NoAnswer.NOTHING_WRITTEN, outcome.Key.FIRST), NotAccepted)
     assert not isinstance(outcome.classify(outcome.NoAnswer.NOTHING_WRITTEN, outcome.Key.REPEATED), NotAccepted)
+
+
+async def test_a_repeat_waits_while_its_carrier_rests(rows: Rows) -> None:
+    intent = await rows.intent()
+    await rows.put_back(intent, US)
+    rows.room = False
+    assert await rows.take(THEM, at=0) == []
+    rows.room = True
+    assert await rows.take(THEM, at=0.5) == []
+    [again] = await rows.take(THEM, at=1)
+    assert again.key == intent.key

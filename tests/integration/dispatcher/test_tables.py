@@ -13,15 +13,15 @@ from dispatcher import store, store_opt_outs
 from dispatcher.attempt import NeverPosted
 from dispatcher.outcome import Accepted, Unknown
 from dispatcher.store_attempts import Proof, settle, sweep
-from dispatcher.store_intents import Intent, Opened, Terms, take_intents
+from dispatcher.store_intents import Intent
 from dispatcher.store_opt_outs import Word
-from dispatcher.turns import Lane
 from kernel import database
 from kernel.outbox import Outbox
 from kernel.testing import VAULT_KEY
 from kernel.vault import Vault, open_vault
 
 from schemas.reasons import OptOutSource, UnresolvedReason
+from tests.integration.dispatcher import taking
 from tests.integration.dispatcher.world import NOON
 
 A_DAY = timedelta(days=1)
@@ -62,15 +62,10 @@ async def fill(pool: asyncpg.Pool, count: int) -> str:
     return campaign_id
 
 
-def composed(opened: Opened) -> tuple[str, bytes]:
-    return "twilio", opened.text.encode()
-
-
 async def take(pool: asyncpg.Pool, vault: Vault, limit: int, at: datetime = NOON) -> list[Intent]:
     outbox = Outbox()
-    lanes = [Lane(*row) for row in await pool.fetch(store.q.list_lanes)]
     async with pool.acquire() as connection, connection.transaction():
-        taken = await take_intents(connection, vault, dict.fromkeys(lanes, limit), Terms(1, at), outbox, composed)
+        taken = await taking.take(connection, vault, limit, at, outbox)
         await outbox.write(connection)
     return taken.intents
 

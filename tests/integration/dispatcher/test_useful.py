@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from dispatcher.outcome import NotAccepted
 from dispatcher.store_attempts import Proof
-from dispatcher.store_intents import take_intents
+from dispatcher.store_intents import Terms
 from dispatcher.store_late import suppress_late
 from kernel.outbox import Outbox, unpack
 from kernel.vault import Vault
@@ -16,7 +16,7 @@ from kernel.vault import Vault
 from schemas.codec import decode
 from schemas.events import MessageSuppressed
 from schemas.reasons import NotAcceptedReason
-from tests.integration.dispatcher import test_tables
+from tests.integration.dispatcher import taking, test_tables
 from tests.integration.dispatcher.test_tables import NOON, apply, fill
 from tests.integration.dispatcher.world import World, eventually
 
@@ -30,7 +30,7 @@ async def take(
     """How many intents there are at that moment, and what is suppressed."""
     outbox = Outbox()
     async with pool.acquire() as connection, connection.transaction():
-        taken = await take_intents(connection, vault, 10, 1, at, outbox, useful_for)
+        taken = await taking.take(connection, vault, 10, Terms(1, at, useful_for=useful_for), outbox)
         await outbox.write(connection)
     rows = await pool.fetch("DELETE FROM outbox RETURNING events")
     events = [decode(value) for row in rows for _, value in unpack(row["events"])]
