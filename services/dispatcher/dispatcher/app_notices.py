@@ -12,7 +12,8 @@ from dispatcher import notice, outcome, store_notices
 from dispatcher.app_connections import Connections
 from dispatcher.gateway import Gateways
 from dispatcher.notice import State, Texts
-from dispatcher.provider import Text, idempotency_key
+from dispatcher.outcome import NoAnswer, Seen
+from dispatcher.provider import Text, key_of_notice
 from dispatcher.store_notices import Notice
 
 log = structlog.get_logger()
@@ -58,10 +59,18 @@ class Notices:
         await asyncio.gather(*map(self._send, taken))
         return len(taken)
 
+    async def _asked(self, text: Text, key: str) -> Seen:
+        """One answer that cannot be asked for must not end the process: nobody knows of it, and it is given up."""
+        try:
+            return await self._gateways.ask(text, key)
+        except Exception as error:
+            log.error("notice_broke", exc_info=error)
+            return NoAnswer.CONNECTION_LOST
+
     async def _send(self, one: Notice) -> None:
         text = Text(one.number, one.sender, self._texts.of(one.kind), "")
         async with self._connections.ahead():
-            seen = await self._gateways.ask(text, idempotency_key(one.carrier_message_id, 1))
+            seen = await self._asked(text, key_of_notice(one.carrier_message_id))
         state, now = notice.after(outcome.classify(seen)), datetime.now(UTC)
         not_before = now + notice.RETRY if state == State.WAITING else None
         try:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
+from uuid import NAMESPACE_OID, uuid5
 
 from schemas.identity import event_id
 
@@ -46,3 +47,8 @@ def unnoted() -> None:
 def idempotency_key(recipient_id: str, attempt: int) -> str:
     """The key of an attempt's POST and of its repeats: the same in whichever process makes them."""
     return event_id(recipient_id, "IdempotencyKey", attempt)
+
+
+def key_of_notice(carrier_message_id: str) -> str:
+    """The key of the answer to a reply, whose id is whatever its carrier calls it."""
+    return str(uuid5(NAMESPACE_OID, f"handsent notice {carrier_message_id}"))
