@@ -4,7 +4,7 @@ SHELL := /bin/sh
 PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
   "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
 
-.PHONY: help setup run demo test unit lint bench chaos fuzz sbom audit
+.PHONY: help setup run demo test unit lint bench chaos fuzz sbom audit browser screenshots
 
 help: ## lists what make can do
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -17,7 +17,7 @@ run: setup ## starts everything in the foreground and says where the UI is; Ctrl
 demo: setup ## does the main job on a list and checks it against the carrier's ledger; CSV=file for a list of your own
 	@exec .venv/bin/handsent demo $(if $(CSV),"$(CSV)")
 
-test: setup lint ## passes every test, with a short slice of chaos and bench
+test: setup browser lint ## passes every test, with a short slice of chaos and bench
 	@.venv/bin/python -m pytest tests
 
 unit: setup ## passes the tests that need no server
@@ -33,6 +33,14 @@ bench: setup ## measures messages a second and latency, with the CPU of each par
 
 chaos: setup ## kills parts in the middle of the work, at T and at every named step, from a seed (SEED=1 MODE=races; CAMPAIGNS KILLS ROUNDS FOLDS PROVIDER)
 	@.venv/bin/python -m tests.chaos $(MODE) --seed $(or $(SEED),1) --rounds $(or $(ROUNDS),20) --campaigns $(or $(CAMPAIGNS),2000) --kills $(or $(KILLS),300) --folds $(or $(FOLDS),100) --provider $(or $(PROVIDER),twilio)
+
+screenshots: setup browser ## takes the README's pictures of every page from a real stack, into deploy/screenshots
+	@SCREENSHOTS=deploy/screenshots .venv/bin/python -m pytest -q tests/e2e/pages/test_pages_look.py -k picture
+
+browser: ## installs the browser the tests of the pages drive, if it is missing
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && apt-get install -y -q --no-install-recommends chromium >/dev/null; } \
+	  || { apt-get update -q >/dev/null && apt-get install -y -q --no-install-recommends chromium >/dev/null; } \
+	  || { echo "the tests of the pages need Debian's chromium: apt-get install chromium" >&2; exit 1; }
 
 fuzz: setup ## asks each service thousands of things made up from its OpenAPI document (CASES=3000 SEED=1)
 	@CASES=$(or $(CASES),3000) SEED=$(or $(SEED),1) .venv/bin/python -m pytest tests/e2e/test_fuzz.py

@@ -6,7 +6,7 @@ import time
 
 import aiohttp
 
-from tests.bench import dispatching, ending, importing, listening, rebuild, reporting, scheduling, sealing
+from tests.bench import dispatching, ending, importing, listening, pages, rebuild, reporting, scheduling, sealing
 from tests.bench.message_life import OURS, Bench, Result, quantile
 from tests.bench.stack import Running, running
 from tests.bench.yardstick import bare_requests_per_s
@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("--rebuilt", type=int, default=200_000, help="recipients whose lives are folded once more")
     parser.add_argument("--reported", type=int, default=1_000_000, help="recipients of one report")
     parser.add_argument("--listeners", type=int, default=1000, help="of one campaign's stream")
+    parser.add_argument("--listed", type=int, default=100_000, help="recipients of the campaign whose pages are timed")
     parser.add_argument("--opted-out", type=int, default=1_000_000, help="opt-outs imported while intents are taken")
     parser.add_argument("--sends-per-s", type=float, default=2000)
     parser.add_argument("--dispatched", type=int, default=20_000, help="messages for a carrier that answers after 5 ms")
@@ -35,6 +36,7 @@ def main() -> None:
         _print_idle(stack)
         result = asyncio.run(_message_life(stack, asked.messages, asked.latency_s, bare))
         print(listening.lines(asyncio.run(listening.measure(stack, asked.listeners))))
+        print(pages.lines(asyncio.run(pages.measure(stack, asked.listed))))
     print(dispatching.lines(dispatching.measure(asked.dispatched)))
     _print_sealing(asyncio.run(sealing.measure()), sum(result.cpu_us[name] for name in OURS))
     print(rebuild.lines(asyncio.run(rebuild.measure(asked.rebuilt))))

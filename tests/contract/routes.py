@@ -40,6 +40,7 @@ class Route(NamedTuple):
     open: str
     passed_on: bool
     told: bool  # in the OpenAPI document
+    people: tuple[str, ...]  # of a page: who may see it once they are signed in
 
     @property
     def call(self) -> str:
@@ -86,6 +87,15 @@ def _of(service: str, api: FastAPI) -> list[Route]:
             roles = tuple(extra.get("x-roles", ()))
             in_document = method.lower() in told.get(path, {})
             found.append(
-                Route(service, method, path, roles, extra.get("x-open", ""), "x-passed-on" in extra, in_document)
+                Route(
+                    service,
+                    method,
+                    path,
+                    roles,
+                    extra.get("x-open", ""),
+                    "x-passed-on" in extra,
+                    in_document,
+                    tuple(extra.get("x-page-roles", ())),
+                )
             )
     return found

@@ -10,6 +10,7 @@ from tests.tidy.tree import ROOT, table
 
 README = ROOT / "README.md"
 BLOCK = re.compile(r"<!-- roles -->\n(.*)<!-- /roles -->", re.DOTALL)
+PAGES = re.compile(r"<!-- pages -->\n(.*)<!-- /pages -->", re.DOTALL)
 ROLES = ("sender", "manager", "auditor")
 ROUTES = routes()
 ANSWERED = [route for route in ROUTES if not route.passed_on]
@@ -45,7 +46,8 @@ def test_no_call_is_answered_in_two_places() -> None:
 def expected() -> str:
     """The table: every call under its service, a column for each role."""
     rows = ["| call | answered by | sender | manager | auditor | open to all, because |", "|---|---|---|---|---|---|"]
-    shown = sorted({(r.path, r.method, "each" if r.path in PROBES else r.service, r.roles, r.open) for r in ANSWERED})
+    calls = [route for route in ANSWERED if not route.people]
+    shown = sorted({(r.path, r.method, "each" if r.path in PROBES else r.service, r.roles, r.open) for r in calls})
     for path, method, service, roles, why in shown:
         marks = " | ".join("yes" if role in roles else "" for role in ROLES)
         rows.append(f"| `{method} {path.removeprefix('/api/v1')}` | {service} | {marks} | {why} |")
@@ -57,6 +59,17 @@ def test_the_readme_s_table_of_roles_is_the_code_s() -> None:
     assert found, "the README has no <!-- roles --> … <!-- /roles -->"
     assert found[1] == expected(), f"the README's table should be:\n\n{expected()}"
     assert len(table(found[1])) > 30
+
+
+def test_the_readme_s_table_of_pages_is_the_code_s() -> None:
+    rows = ["| page | sender | manager | auditor |", "|---|---|---|---|"]
+    for route in sorted(ANSWERED, key=lambda route: (route.path, route.method)):
+        if route.people:
+            marks = " | ".join("yes" if role in route.people else "" for role in ROLES)
+            rows.append(f"| `{route.method} {route.path}` | {marks} |")
+    expected = "\n".join([*rows, ""])
+    found = PAGES.search(README.read_text())
+    assert found and found[1] == expected, f"between <!-- pages --> and <!-- /pages --> should be:\n\n{expected}"
 
 
 @pytest.mark.parametrize("service", apis())

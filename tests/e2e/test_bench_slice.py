@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import aiohttp
 import pytest
 
-from tests.bench import ending, listening, rebuild, reporting, scheduling, sealing
+from tests.bench import ending, listening, pages, rebuild, reporting, scheduling, sealing
 from tests.bench.message_life import OURS, Bench
 from tests.bench.stack import Running, running
 
@@ -36,6 +36,14 @@ async def test_listening(stack: Running, monkeypatch: pytest.MonkeyPatch) -> Non
     found = await listening.measure(stack, 10)
     assert all(len(result.last_ms) == 2 for result in found)
     assert "10 listeners" in listening.lines(found)
+
+
+async def test_pages(stack: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "PRESSES", 5)
+    monkeypatch.setattr(pages, "SEEN", 2)
+    found = await pages.measure(stack, 100)
+    assert (len(found.enter_ms), len(found.progress_ms)) == (5, 2)
+    assert "100 recipients" in pages.lines(found)
 
 
 async def test_ending(stack: Running, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch) -> None:

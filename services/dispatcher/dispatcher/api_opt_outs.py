@@ -70,9 +70,13 @@ class OptOuts:
         request: Request,
         after: UUID | None = None,
         limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = 100,
+        phone: Annotated[str | None, Query(max_length=64)] = None,
     ) -> Any:
-        """Who has opted out; `after` is the `next` of the page before."""
+        """Who has opted out; `after` is the `next` of the page before, `phone` asks for one person."""
         account_id = user_of(request).account_id
+        if phone:
+            found = await self._find(user_of(request), person_id(self._secret, account_id, self._number(phone)))
+            return json_response({"opt_outs": [found.shown] if found is not None and found.in_force else []})
         rows = await store_opt_outs.page(self._pool, self._vault, account_id, str(after) if after else None, limit)
         more = {"next": rows[-1]["person_id"]} if len(rows) == limit else {}
         return json_response({"opt_outs": rows, **more})

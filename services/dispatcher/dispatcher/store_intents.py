@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import structlog
+from kernel import segments
 from kernel.database import Connection
 from kernel.outbox import Outbox
 from kernel.seal import NUMBER, Key, Tampered, text_of, unseal
 from kernel.vault import Vault
 
-from dispatcher import clearance, segments, store_budgets, usefulness
+from dispatcher import clearance, store_budgets, usefulness
 from dispatcher.attempt import SERVICE
 from dispatcher.budget import NO_LIMITS, Limits, Purse
 from dispatcher.clearance import Clear, Suppress, Wait, Why

@@ -1,6 +1,6 @@
 """What people ask about their campaigns: progress, report, recipients, timeline. Every role may read."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -35,6 +35,7 @@ from projections.app_clock import Clock
 from projections.app_log import EventLog, LogUnavailable
 from projections.figures import SUMS, leaves_of
 from projections.progress import State
+from projections.report import WORDS, words
 from projections.store_reads import Campaign, Cursor
 from projections.timeline import facts
 
@@ -70,6 +71,16 @@ class Reading:
                              openapi_extra={**allowed, **takes(answers.StatesAsked, required=True)},
                              response_model=answers.States)  # fmt: skip
         return router
+
+    def reasons(self) -> APIRouter:
+        router = APIRouter(prefix="/api/v1", route_class=Guarded)
+        router.add_api_route("/reasons", self.words, methods=["GET"], tags=["progress"],
+                             openapi_extra=needs(*EVERYBODY), response_model=answers.Reasons)  # fmt: skip
+        return router
+
+    async def words(self) -> Response:
+        """Every reason by state and code, as the report words it, and what one can do about it."""
+        return json_response({"reasons": {str(state): _worded(state, codes) for state, codes in WORDS.items()}})
 
     def persons(self) -> APIRouter:
         router = APIRouter(prefix="/api/v1/persons", route_class=Guarded)
@@ -225,4 +236,9 @@ def build(
     api.include_router(Figures(pool).router())
     api.include_router(reading.router())
     api.include_router(reading.persons())
+    api.include_router(reading.reasons())
     return api
+
+
+def _worded(state: State, codes: Iterable[str]) -> dict[str, dict[str, str]]:
+    return {code: words(state, code)._asdict() for code in codes}

@@ -177,6 +177,17 @@ class Timeline(BaseModel):
     events: list[Fact]
 
 
+class Worded(BaseModel):
+    reason: str
+    advice: str
+
+
+class Reasons(BaseModel):
+    """state -> reason code -> its words."""
+
+    reasons: dict[State, dict[str, Worded]]
+
+
 class StatesAsked(BaseModel):
     recipient_ids: list[str] = Field(max_length=500)
 

@@ -12,10 +12,16 @@ from send_intake import (
     api_campaigns,
     api_forward,
     api_pages,
+    api_preview,
     api_recipients,
     api_senders,
     api_sending,
     api_sessions,
+    web,
+    web_campaigns,
+    web_live,
+    web_people,
+    web_sending,
 )
 from send_intake.app_access import Access
 from send_intake.settings import Settings
@@ -51,12 +57,14 @@ def build_api(
     # Before what is below /campaigns/{campaign_id}: one of its paths would pass for an id.
     api.include_router(api_forward.router)
     below_v1 = (
-        api_campaigns.router, api_campaigns.below, api_recipients.router, api_senders.router, api_sending.router,
+        api_preview.router, api_campaigns.router, api_campaigns.below, api_recipients.router, api_senders.router,
+        api_sending.router,
     )  # fmt: skip
     for part in (*below_v1, api_sessions.open_, api_sessions.router):
         api.include_router(part, prefix="/api/v1")
     api.include_router(api_sending.direct)
-    api.include_router(api_pages.router)
+    for pages in (web, api_pages, web_live, web_campaigns, web_sending, web_people):
+        api.include_router(pages.router)
     return api
 
 

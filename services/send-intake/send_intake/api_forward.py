@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aiohttp
+import orjson
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.routing import APIRoute
 from kernel.openapi import document as own_document
@@ -31,6 +32,7 @@ HOP_BY_HOP = {
 }
 CONNECT_S = 3
 ASK_S = 5
+OF_DISPATCHER = ("/opt-outs", "/replies", "/unresolved", "/holds", "/queue")
 DOCUMENT_S = 60  # how long the other services' documents are remembered
 
 
@@ -111,6 +113,25 @@ class Forwarder:
         except (aiohttp.ClientError, TimeoutError, OSError):
             raise Problem(503, "try_again", "Progress cannot be read now; try again.") from None
 
+    async def read(self, token: str, path: str, **query: str) -> Any:
+        """What the service behind the path answers a GET, asked in the name of the token's owner.
+
+        Raises Problem: the service's own, or 503 while it is away.
+        """
+        base = self._dispatcher_url if path.startswith(OF_DISPATCHER) else self._projections_url
+        headers = {"authorization": f"Bearer {token}"}
+        given = {name: value for name, value in query.items() if value}
+        try:
+            async with self.session().get(
+                f"{base}/api/v1{path}", params=given, headers=headers, timeout=_ask()
+            ) as answer:
+                found = orjson.loads(await answer.read())
+        except (aiohttp.ClientError, TimeoutError, OSError, orjson.JSONDecodeError):
+            raise Problem(503, "try_again", "Its figures cannot be read at the moment. Try again.") from None
+        if answer.status >= 400:
+            raise Problem(answer.status, str(found.get("code", "refused")), str(found.get("detail", "")))
+        return found
+
     async def states(self, request: Request, campaign_id: str, recipient_ids: list[str]) -> dict[str, str]:
         """Today's state of recipients; empty while projections is away: a SEND is answered all the same."""
         url = f"{self._projections_url}/api/v1/campaigns/{campaign_id}/states"
@@ -178,6 +199,7 @@ for path in (
     _passed_on(f"/api/v1/campaigns/{{campaign_id}}/{path}", _projections, ["GET"])
 _passed_on("/api/v1/campaigns/compare", _projections, ["GET"])
 _passed_on("/api/v1/account/progress", _projections, ["GET"])
+_passed_on("/api/v1/reasons", _projections, ["GET"])
 _passed_on("/api/v1/persons/{person_id}/recipients", _projections, ["GET"])
 for path in (
     "persons/{rest:path}",

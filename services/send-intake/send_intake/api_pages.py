@@ -1,51 +1,41 @@
-"""The front door: the sign-in page, and who is signed in, until the pages people send from are built."""
+"""The front door: signing in and out. These pages need no script."""
 
 import hmac
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request, Response
 from itsdangerous import BadData, URLSafeTimedSerializer
 from kernel.openapi import opens
-from kernel.tokens import BadToken, Claims, admit
-from kernel.web import Direct, Problem, read_body
-from starlette.responses import HTMLResponse, RedirectResponse
+from kernel.web import Direct, Problem
+from starlette.responses import RedirectResponse
 
-from send_intake import pages
-from send_intake.api_cookie import cross_site, drop_session, may_act, put_session, said_ours, session_of
+from send_intake.api_cookie import cross_site, drop_session, may_act, put_session, said_ours
 from send_intake.api_sessions import MAX_NAME, access_of, address_of, issuer_away, refusal
 from send_intake.app_access import SESSION, Refused
 from send_intake.app_passwords import MOST
 from send_intake.gateway_oidc import BadIdentity, IssuerAway, OidcIssuer, Started
 from send_intake.settings import Settings
 from send_intake.store_tokens import Made
+from send_intake.web import form_of, local, page, see_other, signed_in
 
 router = APIRouter(route_class=Direct, include_in_schema=False)
 
-MAX_FORM_BYTES = 16 * 1024
 STARTED = "handsent_oidc"  # what is remembered of a sign-in at the issuer; signed, and good for a few minutes
 STARTED_S = 600
 FRONT_DOOR = opens("where people sign in and out; shows a person nothing but themselves")
 NOT_THESE = "That did not sign you in. Check what you entered."
 
 
-async def front(request: Request) -> Response:
-    """Who is signed in; whoever is not is shown the way."""
-    claims = _claims(request)
-    if claims is None:
-        return RedirectResponse("/sign-in", 303, headers={"Cache-Control": "no-store"})
-    return _page(pages.home(claims.user))
-
-
 async def sign_in_page(request: Request) -> Response:
     told = "You are signed out." if request.query_params.get("signed") == "out" else ""
-    return _page(pages.sign_in(told=told, oidc=_issuer(request) is not None))
+    return _door(request, told=told, next=local(request.query_params.get("next", "/")))
 
 
 async def sign_in(request: Request) -> Response:
     """Takes either form of the page."""
     if said_ours(request) is False:  # else a stranger's page could sign somebody in as the stranger
         raise cross_site()
-    form = await _form(request)
+    form = await form_of(request)
     account, name = form.get("account", ""), form.get("name", "")
     access = access_of(request)
     if "token" in form:
@@ -55,8 +45,8 @@ async def sign_in(request: Request) -> Response:
     else:
         made = Refused()
     if isinstance(made, Refused):
-        return _not_signed_in(request, made, account, name)
-    response: Response = RedirectResponse("/", 303)
+        return _not_signed_in(request, made, account, name, next=form.get("next", "/"))
+    response = see_other(local(form.get("next", "/")))
     _put(request, response, made)
     return response
 
@@ -65,7 +55,7 @@ async def sign_out(request: Request) -> Response:
     """Ends the session in every service."""
     if not may_act(request):
         raise cross_site()
-    claims = _claims(request)
+    claims = signed_in(request)
     if claims is not None:
         await access_of(request).end([claims.token_id], claims.user.user_id)
     response = RedirectResponse("/sign-in?signed=out", 303)
@@ -107,7 +97,7 @@ async def oidc_callback(request: Request) -> Response:
     if isinstance(made, Refused):
         response = _not_signed_in(request, made, words="Your organisation’s sign-in is not linked to anybody here.")
     else:
-        response = _page(pages.onwards())
+        response = page(request, "onwards.html")
         _put(request, response, made)
     response.delete_cookie(STARTED, path="/oidc", httponly=True, samesite="lax")
     return response
@@ -142,24 +132,22 @@ def _issuer(request: Request) -> OidcIssuer | None:
 # --- common to all ---------------------------------------------------------------------------------------
 
 
-def _claims(request: Request) -> Claims | None:
-    state = request.app.state
-    try:
-        return admit(state.token_key, session_of(request), state.revocations) if state.revocations.known else None
-    except BadToken:
-        return None
-
-
 def _not_signed_in(
-    request: Request, refused: Refused, account: str = "", name: str = "", words: str = NOT_THESE
+    request: Request, refused: Refused, account: str = "", name: str = "", words: str = NOT_THESE, next: str = "/"
 ) -> Response:
     answer = refusal(refused)
     if refused.retry_after is not None:
         words = f"Too many tries. Wait {answer.headers['retry-after']} seconds."
-    page = _page(pages.sign_in(words, "", account, name, _issuer(request) is not None), answer.status_code)
+    shown = _door(request, answer.status_code, alert=words, account=account, name=name, next=local(next))
     if refused.retry_after is not None:
-        page.headers["Retry-After"] = answer.headers["retry-after"]
-    return page
+        shown.headers["Retry-After"] = answer.headers["retry-after"]
+    return shown
+
+
+def _door(request: Request, status: int = 200, **about: str) -> Response:
+    """The page with the ways in. `alert`: what went wrong; `told`: what has been done."""
+    blank = {"alert": "", "told": "", "account": "", "name": "", "next": "/"}
+    return page(request, "sign_in.html", status, **blank | about, oidc=_issuer(request) is not None)
 
 
 def _put(request: Request, response: Response, made: Made) -> None:
@@ -178,28 +166,12 @@ def _settings(request: Request) -> Settings:
     return settings
 
 
-async def _form(request: Request) -> dict[str, str]:
-    """The fields of a form, the first of each name. Raises Problem 413, 415."""
-    if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-        raise Problem(415, "unsupported_media_type", "Send the form of the page.")
-    body = (await read_body(request, MAX_FORM_BYTES)).decode("utf-8", "replace")
-    try:
-        return {name: values[0] for name, values in parse_qs(body, keep_blank_values=True, max_num_fields=10).items()}
-    except ValueError:
-        raise Problem(422, "invalid", "Send the form of the page.") from None
-
-
 def _well_formed(account: str, name: str, password: str) -> bool:
     short = all(0 < len(text) <= MAX_NAME and "\0" not in text for text in (account, name))
     return short and 0 < len(password) <= MOST
 
 
-def _page(page: str, status: int = 200) -> Response:
-    return HTMLResponse(page, status, headers=dict(pages.HEADERS))
-
-
 for path, endpoint, method in (
-    ("/", front, "GET"),
     ("/sign-in", sign_in_page, "GET"),
     ("/sign-in", sign_in, "POST"),
     ("/sign-out", sign_out, "POST"),

@@ -28,6 +28,10 @@ router = APIRouter(route_class=_Upload, tags=["recipients"])
 
 PIECE_ROWS = 1000
 REJECTS_SHOWN = 100
+MOST_REJECTS = 100_000  # with `?rejects=all`
+
+
+REJECTS = {"name": "rejects", "in": "query", "required": False, "schema": {"type": "string", "enum": ["all"]}}
 
 
 class Rejected(BaseModel):
@@ -37,7 +41,8 @@ class Rejected(BaseModel):
 
 
 class Imported(BaseModel):
-    """`added + duplicates + rejected` is the number of rows that are not blank; the first 100 rejects are listed."""
+    """`added + duplicates + rejected` is the number of rows that are not blank; the first 100 rejects are listed,
+    with `?rejects=all` the first 100,000."""
 
     added: int
     duplicates: int
@@ -52,6 +57,7 @@ class _Import:
         self._request, self._campaign = request, campaign
         self._waiting: list[ListRow] = []
         self._secret: str = request.app.state.settings.person_id_secret
+        self._most = MOST_REJECTS if request.query_params.get("rejects") == "all" else REJECTS_SHOWN
         self.rows = self.added = self.rejected = 0
         self.rejects: list[dict[str, Any]] = []
 
@@ -76,7 +82,7 @@ class _Import:
 
     def _note(self, rejects: list[Reject]) -> None:
         self.rejected += len(rejects)
-        for reject in rejects[: REJECTS_SHOWN - len(self.rejects)]:
+        for reject in rejects[: self._most - len(self.rejects)]:
             self.rejects.append({"line": reject.line, "reason": reject.reason, "detail": reject.reason.words})
 
     async def _add(self, rows: list[ListRow]) -> None:
@@ -93,7 +99,7 @@ class _Import:
 @router.post(
     "/campaigns/{campaign_id}/recipients",
     response_model=Imported,
-    openapi_extra={**needs(Role.MANAGER), **takes_csv()},
+    openapi_extra={**needs(Role.MANAGER), **takes_csv(), "parameters": [REJECTS]},
 )
 async def import_(request: Request) -> Response:
     """Adds the recipients of a CSV; a bad row is rejected with its line and reason and never stops the rest."""

@@ -49,6 +49,7 @@ class Sending(BaseModel):
 
 class NextAsked(BaseModel):
     limit: int = Field(50, ge=1, le=MAX_BATCH)
+    fair: bool = Field(False, description="Leave the others who send it their part of a list that runs out.")
 
 
 class Row(BaseModel):
@@ -127,16 +128,23 @@ async def next_(request: Request, campaign_id: str, asked: NextAsked | None = No
         raise REFUSALS[Refused.CAMPAIGN_ENDED]
     if not await store_sending.is_sending(state.pool, row["account"], row["id"], user.user_id):
         raise REFUSALS[Refused.NOT_SENDING]
-    limit = (asked or NextAsked(limit=50)).limit
+    asked = asked or NextAsked(limit=50, fair=False)
     rows = await store_sending.next_rows(
-        state.pool, state.vault, row["account"], row["id"], user.user_id, limit, state.settings.claim_s
+        state.pool,
+        state.vault,
+        row["account"],
+        row["id"],
+        user.user_id,
+        asked.limit,
+        state.settings.claim_s,
+        asked.fair,
     )
     campaign = await _campaign(request)
-    shown = [_shown(found, campaign) for found in rows]
+    shown = [shown_row(found, campaign) for found in rows]
     return json_response({"recipients": shown, "useful_until": campaign.useful_until})
 
 
-def _shown(row: Shown, campaign: Campaign) -> dict[str, Any]:
+def shown_row(row: Shown, campaign: Campaign) -> dict[str, Any]:
     columns = row.person.columns
     return {
         "recipient_id": row.recipient_id,

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 import asyncpg
-from kernel.database import Pool, acting_for
+from kernel.database import Connection, Pool, Row, acting_for
 from kernel.vault import KeysMissing, Vault
 
 from send_intake.store import Ended, q
@@ -53,15 +53,36 @@ async def is_sending(pool: Pool, account_id: str, campaign_id: str, user_id: str
         return bool(await connection.fetchval(q.is_sending, user_id, campaign_id))
 
 
+async def of_user(pool: Pool, account_id: str, user_id: str) -> Row | None:
+    """The campaign (`campaign_id`, `name`) that holds the user, if one does."""
+    async with acting_for(pool, account_id) as connection:
+        return await connection.fetchrow(q.sending_of, user_id)
+
+
+async def leave(pool: Pool, account_id: str, campaign_id: str, user_id: str) -> None:
+    """The rows the user was shown and has not SENT go back; they still send the campaign."""
+    async with acting_for(pool, account_id) as connection:
+        await connection.execute(q.give_back, user_id, campaign_id)
+
+
 async def next_rows(
-    pool: Pool, vault: Vault, account_id: str, campaign_id: str, user_id: str, limit: int, claim_s: int
+    pool: Pool,
+    vault: Vault,
+    account_id: str,
+    campaign_id: str,
+    user_id: str,
+    limit: int,
+    claim_s: int,
+    fair: bool = False,
 ) -> list[Shown]:
     """The user's own rows first, topped up to `limit` with rows nobody holds, in the list's order.
+
+    `fair`: when fewer are left than all who send it would hold, each holds no more than their part.
 
     People who were erased are found out here, where there is nothing to show of them; others take their place.
     """
     while True:
-        rows = await _claimed(pool, account_id, campaign_id, user_id, limit, claim_s)
+        rows = await _claimed(pool, account_id, campaign_id, user_id, limit, claim_s, fair)
         people = await open_rows(vault, rows)
         erased = [recipient_id for recipient_id, person in people.items() if person is None]
         if rows and not people:
@@ -77,11 +98,23 @@ async def next_rows(
 
 
 async def _claimed(
-    pool: Pool, account_id: str, campaign_id: str, user_id: str, limit: int, claim_s: int
+    pool: Pool, account_id: str, campaign_id: str, user_id: str, limit: int, claim_s: int, fair: bool
 ) -> list[asyncpg.Record]:
     async with acting_for(pool, account_id) as connection, connection.transaction():
+        if fair:
+            limit = await _part(connection, campaign_id, limit)
         rows = await connection.fetch(q.own_claims, user_id, campaign_id, limit, claim_s)
         for _ in range(CLAIM_TRIES):  # a row another user claimed at this moment is skipped; the next try sees past it
             if len(rows) < limit:
                 rows += await connection.fetch(q.claim_more, user_id, campaign_id, limit - len(rows), claim_s)
     return sorted(rows, key=lambda row: row["position"])
+
+
+async def _part(connection: Connection, campaign_id: str, limit: int) -> int:
+    """How many rows a user may hold, at most `limit`; what anybody holds beyond it goes back."""
+    found = await connection.fetchrow(q.left_to_share, campaign_id, limit)
+    assert found is not None
+    part: int = min(limit, -(-found["left"] // found["senders"]))
+    if part < limit:
+        await connection.execute(q.share, campaign_id, part)
+    return max(1, part)

@@ -4,7 +4,7 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
-from kernel.database import Connection, Pool, Row, load_queries
+from kernel.database import Connection, Pool, Row, acting_for, load_queries
 from kernel.tokens import Role, User
 
 from send_intake.store import q
@@ -60,6 +60,13 @@ async def with_password(source: Pool | Connection, account: str, name: str) -> t
 
 async def listed(source: Pool | Connection, account: str) -> list[dict[str, Any]]:
     return [dict(row) for row in await source.fetch(access.users_of_account, account)]
+
+
+async def names(pool: Pool, account_id: str) -> dict[str, str]:
+    """The names of an account's users, by id: the log knows only the ids."""
+    async with acting_for(pool, account_id) as connection:
+        rows = await connection.fetch(access.names_of_account, account_id)
+    return {row["user_id"]: row["name"] for row in rows}
 
 
 async def set_password(source: Pool | Connection, user_id: str, password_hash: str) -> None:

@@ -126,3 +126,7 @@ DELETE FROM sign_in_tries WHERE subject = $1;
 -- name: forgive_address
 -- A try that succeeded was none.
 UPDATE sign_in_tries SET spent_until = spent_until - $2::interval WHERE subject = $1;
+
+-- name: names_of_account
+-- Who the users of an account are.
+SELECT user_id::text AS user_id, name FROM users WHERE account_id = $1;

@@ -201,6 +201,10 @@ SELECT campaign_id = $2 FROM sendings WHERE user_id = $1;
 WITH s AS (DELETE FROM sendings WHERE user_id = $1 AND campaign_id = $2)
 DELETE FROM claims WHERE user_id = $1 AND campaign_id = $2;
 
+-- name: give_back
+-- The rows a user was shown and has not SENT are anybody's again.
+DELETE FROM claims WHERE user_id = $1 AND campaign_id = $2;
+
 -- name: drop_other_claims
 -- A user who moved over gives the rows of other campaigns back.
 DELETE FROM claims WHERE user_id = $1 AND campaign_id <> $2;
@@ -215,6 +219,20 @@ UPDATE claims k SET until = clock_timestamp() + make_interval(secs => $4)
         SELECT k2.recipient_id FROM claims k2 JOIN recipients r2 USING (recipient_id)
          WHERE k2.user_id = $1 AND k2.campaign_id = $2 AND r2.processed_at IS NULL AND NOT r2.erased ORDER BY r2.position LIMIT $3))
 RETURNING r.recipient_id::text, r.position, r.person_id::text, r.number, r.columns, r.cells;
+
+-- name: left_to_share
+-- How many rows are left, counted no further than $2 for each, and how many users send the campaign.
+SELECT (SELECT count(*) FROM (SELECT FROM recipients r WHERE r.campaign_id = $1 AND r.processed_at IS NULL
+                               AND NOT r.erased LIMIT $2 * s.senders) l) AS left, s.senders
+  FROM (SELECT greatest(count(*), 1) AS senders FROM sendings WHERE campaign_id = $1) s;
+
+-- name: share
+-- What users hold beyond $2 rows each goes back, the last in the list first.
+DELETE FROM claims WHERE ctid = ANY (ARRAY(
+    SELECT n.ctid FROM (SELECT k.ctid, row_number() OVER (PARTITION BY k.user_id ORDER BY r.position) AS place
+                          FROM claims k JOIN recipients r USING (recipient_id)
+                         WHERE k.campaign_id = $1 AND r.processed_at IS NULL) n
+     WHERE n.place > $2));
 
 -- name: claim_more
 -- The next rows nobody holds; users who ask at the same time skip each other's.

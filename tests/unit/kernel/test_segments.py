@@ -1,9 +1,9 @@
 """What a text costs."""
 
 import pytest
-from dispatcher.segments import Encoding, count
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kernel.segments import Encoding, count
 
 
 @pytest.mark.parametrize(

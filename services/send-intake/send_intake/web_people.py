@@ -1,0 +1,62 @@
+"""The pages about people: who is behind a number of Progress, what happened to one of them, who must not be texted."""
+
+from fastapi import APIRouter, Request, Response
+from kernel.tokens import Role
+from kernel.web import user_of
+
+from send_intake import store_users
+from send_intake.api_campaigns import campaign_row, described, opened_row
+from send_intake.views import BESIDE, EVENTS, STATES
+from send_intake.web import Page, for_people, page
+from send_intake.web_campaigns import read
+
+router = APIRouter(route_class=Page, include_in_schema=False)
+
+AT_ONCE = "100"
+
+
+async def recipients(request: Request) -> Response:
+    """Recipients in a state, or failed for a reason; a page of them at a time."""
+    row = await campaign_row(request, request.path_params["campaign_id"])
+    asked = {name: request.query_params.get(name, "") for name in ("state", "reason", "after")}
+    found = await read(request, f"/campaigns/{row['id']}/recipients", limit=AT_ONCE, **asked)
+    return page(
+        request,
+        "recipients.html",
+        campaign=described(await opened_row(request, row)),
+        recipients=found["recipients"],
+        next=found.get("next"),
+        asked=asked,
+        title=STATES[asked["state"]].name if asked["state"] in STATES else "Recipients",
+    )
+
+
+async def recipient(request: Request) -> Response:
+    """Every fact about one recipient, with time, actor, cause and the event's id."""
+    row = await campaign_row(request, request.path_params["campaign_id"])
+    path = f"/campaigns/{row['id']}/recipients/{request.path_params['recipient_id']}"
+    return page(
+        request,
+        "recipient.html",
+        campaign=described(await opened_row(request, row)),
+        recipient=await read(request, path),
+        events=(await read(request, f"{path}/timeline"))["events"],
+        names=await store_users.names(request.app.state.pool, user_of(request).account_id),
+        words=EVENTS,
+        beside=BESIDE,
+    )
+
+
+async def opt_outs(request: Request) -> Response:
+    """Who must not be texted."""
+    asked = {name: request.query_params.get(name, "") for name in ("phone", "after")}
+    found = await read(request, "/opt-outs", limit=AT_ONCE, **asked)
+    return page(request, "opt_outs.html", opt_outs=found["opt_outs"], next=found.get("next"), asked=asked)
+
+
+for path, endpoint, who in (
+    ("/campaigns/{campaign_id}/recipients", recipients, for_people()),
+    ("/campaigns/{campaign_id}/recipients/{recipient_id}", recipient, for_people()),
+    ("/opt-outs", opt_outs, for_people(Role.MANAGER, Role.AUDITOR)),
+):
+    router.add_api_route(path, endpoint, methods=["GET"], openapi_extra=who)
