@@ -37,6 +37,7 @@ class CampaignCreated:
     sender: str
     senders: tuple[str, ...] = ()
     useful_until: datetime | None = None
+    time_zone: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

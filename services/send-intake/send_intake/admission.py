@@ -136,6 +136,7 @@ def created_event(
     scheduled_for: datetime | None,
     senders: tuple[str, ...],
     useful_until: datetime | None,
+    time_zone: str | None,
     *,
     user_id: str,
     at: datetime,
@@ -153,6 +154,7 @@ def created_event(
         sender=senders[0],
         senders=senders,
         useful_until=useful_until,
+        time_zone=time_zone,
     )
 
 

@@ -16,8 +16,8 @@ from send_intake.request import Refusal, read_campaign
 
 MANAGER = needs(Role.MANAGER)
 PLAIN = (
-    "name", "text", "scheduled_for", "useful_until", "sender", "recipients", "created_at", "created_by", "ended_at",
-    "ended_by",
+    "name", "text", "scheduled_for", "time_zone", "useful_until", "sender", "recipients", "created_at", "created_by",
+    "ended_at", "ended_by",
 )  # fmt: skip
 FOREIGN_SENDER = Problem(422, "foreign_sender", "The sender number belongs to another account.")
 
@@ -55,6 +55,7 @@ class Campaign(BaseModel):
     text: str
     state: Literal["current", "completed"]
     scheduled_for: datetime | None
+    time_zone: str | None = Field(description="In which scheduled_for was given; null when none was named.")
     useful_until: datetime | None
     sender: str
     senders: list[str]

@@ -26,7 +26,7 @@ Row = tuple[str, Sequence[Any]]
 
 def _campaign(c: CampaignCreated) -> Row:
     said = c.name, c.text, c.scheduled_for, c.sender, c.occurred_at, c.actor
-    return "campaigns", (c.campaign_id, c.account_id, *said, None, None, 0, c.senders, c.useful_until)
+    return "campaigns", (c.campaign_id, c.account_id, *said, None, None, 0, c.senders, c.useful_until, c.time_zone)
 
 
 def _end(end: CampaignEnded) -> Row:

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from kernel.phone import PhoneProblem, normalise
 
-from send_intake.scheduled_time import BadTime, read_time
+from send_intake.scheduled_time import BadTime, read_time, zone_of
 from send_intake.template import TemplateProblem, parse
 
 MAX_NAME = 200
@@ -35,6 +35,7 @@ class NewCampaign(NamedTuple):
     scheduled_for: datetime | None
     senders: tuple[str, ...]  # E.164, each once; none: the account's number
     useful_until: datetime | None
+    time_zone: str | None  # in which T was given
 
 
 def read_campaign(asked: Asked, now: datetime, region: str) -> NewCampaign | Refusal:
@@ -54,7 +55,8 @@ def read_campaign(asked: Asked, now: datetime, region: str) -> NewCampaign | Ref
     senders = _senders(asked.sender, asked.senders, region)
     if isinstance(senders, Refusal):
         return senders
-    return NewCampaign(name, asked.text, time, senders, until)
+    zone = zone_of(asked.scheduled_for) if asked.scheduled_for else None
+    return NewCampaign(name, asked.text, time, senders, until, zone)
 
 
 def _useful_until(text: str | None, scheduled_for: datetime | None, now: datetime) -> datetime | Refusal | None:

@@ -46,6 +46,12 @@ def read_time(text: str, now: datetime) -> datetime | BadTime:
         return refused.bad
 
 
+def zone_of(text: str) -> str | None:
+    """The name of the time zone behind a time that has been read; None where there is none, or only an offset."""
+    named = [name for _, name in _SUFFIX.findall(text) if "=" not in name and not _OFFSET.fullmatch(name)]
+    return named[0] if named else None
+
+
 def _read(text: str, now: datetime) -> datetime:
     found = _TIME.fullmatch(text) if len(text) <= MOST else None
     if found is None:

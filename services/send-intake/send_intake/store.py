@@ -87,13 +87,14 @@ async def create_campaign(
     scheduled_for: datetime | None,
     senders: tuple[str, ...] = (),
     useful_until: datetime | None = None,
+    time_zone: str | None = None,
 ) -> None:
     """Raises ForeignSender. The text must have been parsed before it was sealed. No senders: the account's number."""
     async with acting_for(pool, account_id) as connection, connection.transaction():
         numbers = senders or (await connection.fetchval(q.account_sender, account_id),)
         await claim_senders(connection, account_id, numbers)
         now = await time(connection)
-        said = name, sealed_text, scheduled_for, numbers, useful_until
+        said = name, sealed_text, scheduled_for, numbers, useful_until, time_zone
         await connection.execute(q.create_campaign, campaign_id, account_id, *said, now, user_id)
         outbox = Outbox()
         outbox.add(created_event(campaign_id, account_id, *said, user_id=user_id, at=now))

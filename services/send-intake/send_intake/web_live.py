@@ -1,4 +1,4 @@
-"""What changes by itself on the list of campaigns: their figures, as server-sent events."""
+"""What changes by itself on the list of campaigns: their figures and who sends them, as server-sent events."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -30,6 +30,13 @@ async def live(request: Request) -> Response:
     return StreamingResponse(_changes(request, ids), media_type="text/event-stream", headers=headers)
 
 
+async def _shown(request: Request, ids: list[str]) -> dict[str, object]:
+    found = await figures_of(request, ids)
+    rows = await store.campaign_rows(request.app.state.pool, request.state.user.account_id, None)
+    sending = {row["id"]: list(row["sending"]) for row in rows}
+    return {id_: {**{name: one[name] for name in SHOWN}, "sending": sending.get(id_, [])} for id_, one in found.items()}
+
+
 async def _changes(request: Request, ids: list[str]) -> AsyncIterator[bytes]:
     """Ends with the session, so that whoever signed out sees nothing more."""
     yield f"retry: {RETRY_MS}\n\n".encode()
@@ -37,8 +44,7 @@ async def _changes(request: Request, ids: list[str]) -> AsyncIterator[bytes]:
     told: dict[str, object] = {}
     spoke = now()
     while signed_in(request) is not None:
-        found = await figures_of(request, ids)
-        shown = {id_: {name: one[name] for name in SHOWN} for id_, one in found.items()}
+        shown = await _shown(request, ids)
         news = {id_: one for id_, one in shown.items() if told.get(id_) != one}
         if news:
             told |= news

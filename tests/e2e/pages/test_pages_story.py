@@ -3,8 +3,10 @@
 import csv
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from tests.e2e.pages.conftest import Opens, focused, tab_to, until_seen
+from tests.e2e.people import Campaign
 from tests.e2e.story import Story
 
 PEOPLE = 12
@@ -80,13 +82,19 @@ async def test_a_campaign_from_the_first_press_to_its_end(story: Story, opens: O
 
 async def test_the_time_comes_while_people_look_on(story: Story, opens: Opens) -> None:
     numbers = story.numbers(4)
-    campaign = await story.campaign(text="Hello.", scheduled_for=datetime.now(UTC) + timedelta(seconds=25))
+    t = (datetime.now(UTC) + timedelta(seconds=25)).astimezone(ZoneInfo("Europe/Madrid"))
+    about = {"name": "In Madrid", "text": "Hello.", "scheduled_for": f"{t.isoformat()}[Europe/Madrid]"}
+    made = await (await story.manager()).ok("POST", "/campaigns", json=about)
+    campaign = Campaign(made["campaign_id"], made["name"], made["sender"])
     await story.imports(campaign, listed(numbers))
     page = await opens(await story.user("Sam"), f"/campaigns/{campaign.id}/send", timezone_id="America/New_York")
     await tab_to(page, "main button")
     await page.keyboard.press("Enter")
     await page.wait_for_selector("#rows .row")
     assert "in " in await page.locator("[data-countdown]").inner_text()
+    here = t.astimezone(ZoneInfo("America/New_York"))
+    assert f"{here:%H:%M}" in await page.locator(".when time").inner_text()
+    assert await page.locator("[data-zone]").inner_text() == f"({t:%-d %b %Y}, {t:%H:%M} in Europe/Madrid)"
     await page.wait_for_function("document.activeElement.matches('.send')")
     for _ in range(2):
         await page.keyboard.press("Enter")
@@ -143,3 +151,30 @@ async def test_opt_outs_are_found_added_and_lifted_with_a_reason(story: Story, o
     await page.get_by_label("Why (kept as evidence)").fill("wrote to us")
     await page.get_by_role("button", name="Remove the opt-out").click()
     await page.wait_for_selector("text=has not opted out")
+
+
+async def test_the_list_tells_by_itself_who_sends_and_how_far_they_are(story: Story, opens: Opens) -> None:
+    numbers = story.numbers(2)
+    campaign = await story.campaign(numbers)
+    page = await opens(await story.manager())
+    card = f'[data-campaign="{campaign.id}"]'
+    assert await page.locator(f"{card} [data-senders]").inner_text() == "Nobody is sending it now."
+    tom = await story.sending("Tom", campaign)
+    await until_seen(page, f"{card} [data-senders]", "Sending now: Tom")
+    await tom.sends(campaign, numbers[0])
+    await until_seen(page, f'{card} [data-figure="processed"]', "1")
+    await until_seen(page, f'{card} [data-figure="delivered"]', "1")
+    await (await story.manager()).ok("POST", f"/campaigns/{campaign.id}/end", json={"confirm": "END"})
+    await page.wait_for_selector(card, state="detached")
+
+
+async def test_where_streams_are_blocked_the_figures_are_asked_for(story: Story, opens: Opens) -> None:
+    numbers = story.numbers(3)
+    campaign = await story.campaign(numbers)
+    page = await opens(await story.manager())
+    await page.route("**/progress/stream", lambda route: route.abort())
+    await page.goto(f"{story.running.url()}/campaigns/{campaign.id}")
+    sam = await story.sending("Sam", campaign)
+    for number in numbers:
+        await sam.sends(campaign, number)
+    await until_seen(page, 'dd [data-figure="delivered"]', "3")

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from send_intake.scheduled_time import LAST, BadTime, read_time
+from send_intake.scheduled_time import LAST, BadTime, read_time, zone_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NY = "America/New_York"
@@ -166,3 +166,17 @@ def test_another_offset_than_the_zone_s_is_always_refused(at: datetime, zone: st
 def test_nothing_that_is_typed_breaks_it(text: str) -> None:
     found = read_time(text, NOW)
     assert isinstance(found, BadTime) or NOW < found < LAST
+
+
+@pytest.mark.parametrize(
+    ("written", "zone"),
+    [
+        ("2026-11-01T01:30:00-04:00[America/New_York]", "America/New_York"),
+        ("2026-11-01T01:30:00-04:00[!America/New_York][u-ca=gregory]", "America/New_York"),
+        ("2026-11-01T01:30:00-04:00[u-ca=gregory]", None),
+        ("2026-11-01T01:30:00-04:00[-04:00]", None),
+        ("2026-11-01T01:30:00-04:00", None),
+    ],
+)
+def test_a_time_remembers_the_zone_it_was_given_in(written: str, zone: str | None) -> None:
+    assert zone_of(written) == zone

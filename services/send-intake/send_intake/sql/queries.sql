@@ -127,9 +127,9 @@ WITH s AS (DELETE FROM sendings WHERE campaign_id = $1) DELETE FROM claims WHERE
 
 -- name: create_campaign
 -- A new campaign.
-INSERT INTO campaigns (campaign_id, account_id, name, text, scheduled_for, sender, senders, useful_until, created_at,
-                       created_by)
-VALUES ($1, $2, $3, $4, $5, ($6::text[])[1], $6, $7, $8, $9);
+INSERT INTO campaigns (campaign_id, account_id, name, text, scheduled_for, sender, senders, useful_until, time_zone,
+                       created_at, created_by)
+VALUES ($1, $2, $3, $4, $5, ($6::text[])[1], $6, $7, $8, $9, $10);
 
 -- name: campaign
 -- One campaign of an account, with who is sending it.

@@ -22,6 +22,17 @@ function localise(root = document) {
   }
 }
 
+// Beside the reader's own time, that of the campaign's zone, where it is another.
+function elsewhere() {
+  for (const element of $$("[data-zone]")) {
+    const at = new Date(element.dataset.at), timeZone = element.dataset.zone;
+    try {
+      const there = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short", timeZone }).format(at);
+      element.textContent = there === clock.format(at) ? `(${timeZone})` : `(${there} in ${timeZone})`;
+    } catch { element.textContent = `(${timeZone})`; } // a zone that this browser does not know
+  }
+}
+
 function left(ms) {
   const minutes = Math.floor(ms / 60000), hours = Math.floor(minutes / 60), days = Math.floor(hours / 24);
   if (days > 0) return `in ${days} d ${hours % 24} h`;
@@ -140,6 +151,11 @@ function showCards(found) {
       const meter = $(`[data-meter="${name}"]`, card);
       meter.max = whole || 1;
       meter.value = part;
+    }
+    if (figures.sending) {
+      const words = figures.sending.length ? `Sending now: ${figures.sending.join(", ")}` : "Nobody is sending it now.";
+      const where = $("[data-senders]", card);
+      if (where.textContent !== words) where.textContent = words;
     }
   }
 }
@@ -662,6 +678,7 @@ function watchEnd() {
 // --- begin ----------------------------------------------------------------------------------------------
 
 localise();
+elsewhere();
 countDown();
 setInterval(countDown, 1000);
 watchUploads();
