@@ -125,8 +125,9 @@ def _ids(campaign: Campaign, number: str) -> dict[str, str]:
 
 
 def _of_the_account(routes: list[Route]) -> Iterator[Route]:
-    """The routes that take JSON, but for those about a message: nobody was SENT, so there is none (404 comes first)."""
-    return (route for route in routes if route.takes_json and not route.path.startswith("/unresolved"))
+    """The routes that take JSON, but for those about a message or a hold: nobody was SENT, or said anything, so there
+    is none (404 comes first)."""
+    return (route for route in routes if route.takes_json and not route.path.startswith(("/unresolved", "/holds")))
 
 
 async def test_no_bad_or_forged_token_is_401_on_every_route(

@@ -21,7 +21,7 @@ TEXT_ASKED = 10_000
 class PreviewAsked(BaseModel):
     """A text, and the beginning of a list in CSV: as much of it as there is room for, cut anywhere."""
 
-    text: str = Field("", max_length=TEXT_ASKED)
+    text: str = Field(max_length=TEXT_ASKED)
     head: str = Field("", max_length=LONGEST_HEAD)
 
 
