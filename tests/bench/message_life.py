@@ -93,6 +93,7 @@ class Bench:
         watching = asyncio.create_task(self._watch_lag(lag))
         done = await press_all(self._stack.port("INTAKE_PORT"), presses, HANDS)
         watching.cancel()
+        lag.append(await self._lag())
         assert not done.refused, done.refused[0]
         for cid in campaigns:
             await self._until(cid, "delivered", count // CAMPAIGNS)
@@ -103,11 +104,15 @@ class Bench:
         return Result(count, count / took, cpu, sorted(lag))
 
     async def _watch_lag(self, into: list[int]) -> None:
-        url = f"http://127.0.0.1:{self._stack.port('PROJECTIONS_PORT')}/status"
         while True:
-            async with self._session.get(url) as answer:
-                into.append((await answer.json())["lag"])
+            into.append(await self._lag())
             await asyncio.sleep(LAG_EVERY_S)
+
+    async def _lag(self) -> int:
+        url = f"http://127.0.0.1:{self._stack.port('PROJECTIONS_PORT')}/status"
+        async with self._session.get(url) as answer:
+            lag: int = (await answer.json())["lag"]
+            return lag
 
     async def latency_ms(self, per_s: float, seconds: float) -> list[float]:
         """From each press to the carrier's ledger, at a steady rate, in ms, sorted."""
