@@ -67,7 +67,7 @@ class Settings(VaultSettings):
         }
         return Texts(words)
 
-    unknown_hold_s: int = Field(86_400, ge=0)
+    unknown_hold_s: int = Field(60, ge=0)
     sender_segments_per_s: float = Field(0, ge=0)
     sender_limits: dict[str, Annotated[float, Field(ge=0)]] = Field({})
     campaign_segments_per_minute: int = Field(0, ge=0)

@@ -81,6 +81,10 @@ class Terms:
         """Unknown outcomes younger than this hold later texts to the person."""
         return self.at - timedelta(seconds=self.unknown_hold_s) if self.unknown_hold_s else NEVER
 
+    def held_until(self, since: datetime) -> datetime:
+        """Until when an outcome that is unknown since then holds them."""
+        return since + timedelta(seconds=self.unknown_hold_s)
+
 
 @dataclass(slots=True)
 class Taken:
@@ -158,14 +162,14 @@ def _sort(
         readable=opened is not None,
         too_late=usefulness.is_over(until, terms.at),
         held=row["held"],
-        unknown=row["unknown"],
+        unknown=row["unknown_since"] is not None,
     )
     match decision:
         case Suppress() as why:
             by_fate.suppressed.append(row["recipient_id"])
             outbox.add(suppressed_event(row, why, terms.at, until))
         case Wait(why_not):
-            by_fate.put_back.append((row, terms.at + LOOK_AGAIN, why_not))
+            by_fate.put_back.append((row, _until(row, why_not, terms), why_not))
         case Clear() if opened is not None:
             if _affordable(opened, lane, taken):
                 provider, request = compose(opened)
@@ -176,6 +180,12 @@ def _sort(
                 by_fate.put_back.append((row, None, None))
         case _:
             by_fate.put_back.append((row, terms.at + KEY_MISSING, Why.KEY))
+
+
+def _until(row: asyncpg.Record, why: Why, terms: Terms) -> datetime:
+    """When what a person waits for is looked at again: no later than an unknown outcome stops to hold them."""
+    again = terms.at + LOOK_AGAIN
+    return min(again, terms.held_until(row["unknown_since"])) if why == Why.UNKNOWN else again
 
 
 def _affordable(opened: Opened, lane: Lane, taken: Taken) -> bool:

@@ -51,7 +51,10 @@ def pressed(pressure: Pressure | None) -> dict[str, Any]:
 def figures(
     pressures: Iterable[Pressure], unknown: Iterable[tuple[str, str, int]], provider_of: Mapping[str, str]
 ) -> list[dict[str, Any]]:
-    """Providers (without a sender) and senders, for /status: where something rests or is unknown first."""
+    """Providers (without a sender) and senders, for /status: where something rests or is unknown first.
+
+    Of a sender's number no more than its end: whoever may ask this has no account, and the number is somebody's.
+    """
     reasons: dict[str, dict[str, int]] = {}
     for number, reason, count in unknown:
         reasons.setdefault(number, {})[reason] = count
@@ -65,4 +68,4 @@ def figures(
     ]
     rows.sort(key=lambda row: (row["sender"] is not None, row["breaker"] == "closed", not row["resumes_in_s"],
                                not row["unknown"]))  # fmt: skip
-    return rows[:SHOWN]
+    return [row | {"sender": row["sender"] and f"…{row['sender'][-4:]}"} for row in rows[:SHOWN]]

@@ -55,7 +55,7 @@ WITH taken AS (
 SELECT t.recipient_id::text, t.attempt, m.account_id::text, m.campaign_id::text, m.person_id::text,
        m.released_by::text, m.number, m.text, m.sender, m.due_at, m.useful_until, x.erased_at IS NOT NULL AS erased,
        o.source, o.changed_at AS opted_out_at, o.event_id::text AS opt_out_event_id,
-       h.held_at IS NOT NULL AS held, u.since IS NOT NULL AS unknown
+       h.held_at IS NOT NULL AS held, u.since AS unknown_since
   FROM taken t
  CROSS JOIN LATERAL (SELECT account_id, campaign_id, person_id, released_by, number, text, sender, key_id, due_at,
                             useful_until
