@@ -178,7 +178,7 @@ class World:
             await reader.stop()
         await self._watcher.stop()
 
-    async def told(self, *numbers: str, until: str = "") -> list[list[str]]:
+    async def told(self, *numbers: str, until: str = "", patience_s: float = PATIENCE_S) -> list[list[str]]:
         """What `dispatches` and `receipts` say of each number; `until` waits for an event of that name for each."""
         found: list[list[str]] = []
 
@@ -189,7 +189,7 @@ class World:
             whole = all("MessageAccepted" in names for names in found if RECEIPTS & set(names))
             return whole and all(until in names or not until for names in found)
 
-        await eventually(all_there, lambda: f"{until} in {found}")
+        await eventually(all_there, lambda: f"{until} in {found}", patience_s)
         return found
 
     async def opt_outs(self, number: str) -> tuple[int, dict[str, Any]]:

@@ -184,7 +184,8 @@ async def test_kill_after_kill_and_dropped_answers_leave_nobody_unknown_within_t
         await eventually(lambda enough=enough: some_posted(carried, numbers, enough), lambda: "some", patience_s=30)  # type: ignore[misc]
         carried.stack.dispatcher.stop(signal.SIGKILL)
         carried.stack.dispatcher.start()
-    stories = await carried.told(*numbers, until="MessageAccepted")
+    # A carrier that says nothing again and again is asked by one at a time, after pauses that grow to 5 s.
+    stories = await carried.told(*numbers, until="MessageAccepted", patience_s=120)
     assert not any("MessageUnresolved" in story for story in stories)
     lines = await carried.ledger(*numbers)
     assert Counter(line["to"] for line in lines if line["accepted"]) == dict.fromkeys(numbers, 1)
