@@ -5,7 +5,6 @@ import shutil
 import statistics
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import aiohttp
 from playwright.async_api import BrowserContext, Page, async_playwright
@@ -49,7 +48,8 @@ async def measure(stack: Running, recipients: int) -> Result:
         busy = asyncio.create_task(press_all(stack.port("INTAKE_PORT"), others, 3, OTHERS_PER_S))
         await page.goto(f"{base}/campaigns/{campaign_id}/send")
         await page.get_by_role("button", name="Start sending").click()
-        await page.wait_for_function("document.activeElement.matches('.send')")
+        while not await page.evaluate("document.activeElement.matches('.send')"):
+            await asyncio.sleep(0.02)
         enter_ms = []
         for _ in range(PRESSES):
             took, marked = await page.evaluate(ENTER)
@@ -82,10 +82,8 @@ async def _seen(page: Page, watching: Page, address: str) -> list[float]:
         before = await shows.inner_text()
         began = time.monotonic()
         await page.evaluate("document.querySelector('.row:not(.pressed) .send').click()")
-        changed: Any = watching.wait_for_function(
-            "before => document.querySelector('[data-figure=\"processed\"]').innerText !== before", arg=before
-        )
-        await changed
+        while await shows.inner_text() == before:
+            await asyncio.sleep(0.005)
         found.append((time.monotonic() - began) * 1000)
         await asyncio.sleep(0.5)
     return found

@@ -102,6 +102,13 @@ async def focused(page: Page) -> str:
     return said
 
 
+async def until_true(page: Page, expression: str, deadline_s: float = 30) -> None:
+    """Until it is so on the page. Playwright's own way to wait evaluates texts, which the pages' policy forbids."""
+    async with asyncio.timeout(deadline_s):
+        while not await page.evaluate(expression):
+            await asyncio.sleep(0.02)
+
+
 async def until_seen(page: Page, selector: str, words: str, deadline_s: float = 30) -> None:
     """Until the element says exactly this."""
     async with asyncio.timeout(deadline_s):

@@ -6,7 +6,7 @@ import signal
 
 from playwright.async_api import Page
 
-from tests.e2e.pages.conftest import Opens, until_seen
+from tests.e2e.pages.conftest import Opens, until_seen, until_true
 from tests.e2e.people import Campaign, User
 from tests.e2e.story import Story, until
 
@@ -21,7 +21,7 @@ async def sending(story: Story, opens: Opens, campaign: Campaign, name: str = "S
 
 async def ready(page: Page) -> None:
     await page.wait_for_selector("#rows .row:not(.pressed)")
-    await page.wait_for_function("document.activeElement.matches('.send')")
+    await until_true(page, "document.activeElement.matches('.send')")
 
 
 async def test_a_held_enter_sends_one_row(story: Story, opens: Opens) -> None:
@@ -81,7 +81,7 @@ async def test_presses_made_without_a_connection_survive_a_reload_and_are_sent_o
     numbers = story.numbers(80)
     campaign = await story.campaign(numbers)
     _, page = await sending(story, opens, campaign)
-    await page.wait_for_function("document.querySelectorAll('.row').length >= 60")
+    await until_true(page, "document.querySelectorAll('.row').length >= 60")
     await page.context.set_offline(True)
     for _ in range(50):
         await page.keyboard.press("Enter")
@@ -112,7 +112,7 @@ async def test_the_server_starts_again_amid_the_presses(story: Story, opens: Ope
             os.kill(pid, signal.SIGKILL)
         await page.keyboard.press("Enter")
         await asyncio.sleep(0.1)
-    await page.wait_for_function("!document.querySelector('.row:not(.confirmed)')", timeout=60_000)
+    await until_true(page, "!document.querySelector('.row:not(.confirmed)')", deadline_s=60)
     await story.settles(campaign, deadline_s=60, delivered=60)
     assert await story.texted(numbers) == dict.fromkeys(numbers, 1)
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from tests.e2e.pages.conftest import Opens, focused, tab_to, until_seen
+from tests.e2e.pages.conftest import Opens, focused, tab_to, until_seen, until_true
 from tests.e2e.people import Campaign
 from tests.e2e.story import Story
 
@@ -30,7 +30,7 @@ async def test_a_campaign_from_the_first_press_to_its_end(story: Story, opens: O
     await page.keyboard.press("Enter")
     await page.wait_for_selector("#rows .row")
     assert await page.locator(".row-text").first.inner_text() == "Hello Ada0!"
-    await page.wait_for_function("document.activeElement.matches('.send')")
+    await until_true(page, "document.activeElement.matches('.send')")
     for n in range(PEOPLE - 2):
         assert await focused(page) == f"Send to Ada{n} Byron"
         await page.keyboard.press("Enter")
@@ -95,7 +95,7 @@ async def test_the_time_comes_while_people_look_on(story: Story, opens: Opens) -
     here = t.astimezone(ZoneInfo("America/New_York"))
     assert f"{here:%H:%M}" in await page.locator(".when time").inner_text()
     assert await page.locator("[data-zone]").inner_text() == f"({t:%-d %b %Y}, {t:%H:%M} in Europe/Madrid)"
-    await page.wait_for_function("document.activeElement.matches('.send')")
+    await until_true(page, "document.activeElement.matches('.send')")
     for _ in range(2):
         await page.keyboard.press("Enter")
     await until_seen(page, "#mine", "2")
