@@ -1,8 +1,6 @@
 """One press, one text, whatever hands, browsers, networks and servers do."""
 
 import asyncio
-import os
-import signal
 
 from playwright.async_api import Page
 
@@ -106,10 +104,13 @@ async def test_the_server_starts_again_amid_the_presses(story: Story, opens: Ope
     numbers = story.numbers(60)
     campaign = await story.campaign(numbers)
     _, page = await sending(story, opens, campaign)
+    stopping = None
     for n in range(60):
         if n == 15:
-            pid = next(part["pid"] for part in story.running.status()["parts"] if part["name"] == "send-intake")
-            os.kill(pid, signal.SIGKILL)
+            stopping = asyncio.create_task(asyncio.to_thread(story.running.stop))
+        if n == 45 and stopping is not None:
+            assert await stopping == 0
+            story.running.start()
         await page.keyboard.press("Enter")
         await asyncio.sleep(0.1)
     await until_true(page, "!document.querySelector('.row:not(.confirmed)')", deadline_s=60)
