@@ -84,7 +84,7 @@ async def test_no_account_adds_a_row_of_another_s_or_gives_one_away(owner: Pool)
         if "UPDATE" in table.rights and "account_id" in table.readable:
             async with acting_for(owner, ANN) as connection:
                 # By the wall, or because the column is none of those that may be changed.
-                with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security|permission denied"):
+                with pytest.raises(asyncpg.InsufficientPrivilegeError, match=r"row-level security|permission denied"):
                     await connection.execute(f"UPDATE {table.name} SET account_id = $1", BEN)
         if "INSERT" in table.rights:
             await owner.execute(f"DELETE FROM {table.name}")
