@@ -38,8 +38,8 @@ screenshots: setup browser ## takes the README's pictures of every page from a r
 	@SCREENSHOTS=deploy/screenshots .venv/bin/python -m pytest -q tests/e2e/pages/test_pages_look.py -k picture
 
 browser: ## installs the browser the tests of the pages drive, if it is missing
-	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && apt-get install -y -q --no-install-recommends chromium >/dev/null; } \
-	  || { apt-get update -q >/dev/null && apt-get install -y -q --no-install-recommends chromium >/dev/null; } \
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && apt-get install -y -q --no-install-recommends chromium fonts-dejavu-core >/dev/null; } \
+	  || { apt-get update -q >/dev/null && apt-get install -y -q --no-install-recommends chromium fonts-dejavu-core >/dev/null; } \
 	  || { echo "the tests of the pages need Debian's chromium: apt-get install chromium" >&2; exit 1; }
 
 fuzz: setup ## asks each service thousands of things made up from its OpenAPI document (CASES=3000 SEED=1)
