@@ -145,9 +145,10 @@ class Dispatching:
     async def _judge(self, story: PatientStory, work: Work) -> list[str]:
         rows = {row["phone"]: row for row in await story.report(work.campaign)}
         progress = await story.progress(work.campaign)
-        lines = self.books.of(work.numbers)
+        lines, answers = self.books.of(work.numbers), self.books.answers(work.numbers)
         problems = invariants.wrong(work, progress, rows, lines, self.books.silent(work.numbers))
-        return problems + [f"{work.title}: {problem}" for problem in self.provider.wrong(lines)]
+        problems += invariants.answers_wrong(work, answers)
+        return problems + [f"{work.title}: {problem}" for problem in self.provider.wrong(lines + answers)]
 
     async def _after_stop(self, crowd: Crowd) -> list[str]:
         """An opt-out that was answered is seen by every intent committed later: there is none."""

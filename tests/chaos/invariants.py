@@ -41,6 +41,16 @@ def wrong(
     return problems + _figures(work, progress, rows)
 
 
+def answers_wrong(work: Work, lines: list[dict[str, Any]]) -> list[str]:
+    """Who said STOP is told so once at most, and nobody else is."""
+    taken = Counter(line["to"] for line in lines if line["accepted"])
+    found = {
+        "told twice that they are opted out": [number for number, count in taken.items() if count > 1],
+        "told that they are opted out, but said nothing": taken.keys() - work.stopped.keys(),
+    }
+    return [f"{work.title}: {len(who)} {what}: {sorted(who)[:3]}" for what, who in found.items() if who]
+
+
 def _ends(work: Work, rows: Rows, asked: set[str]) -> list[str]:
     """Dropped if and only if END came before T."""
     dropped = _in(rows, "dropped")

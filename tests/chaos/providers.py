@@ -21,9 +21,14 @@ class Provider:
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def faults(self, rng: random.Random) -> dict[str, Any]:
-        """What the carrier does wrong in a round; now and then it says nothing of a message it took."""
+        """What the carrier does wrong in a round; now and then it says nothing of a message it took.
+
+        One that takes a message under a key, fails, and never tells is left out: if its failure is lost, too, nobody
+        can know that the same request would be taken once more.
+        """
         faults = blows.faults(rng)
-        faults["receipts"]["silent"] = rng.choice((0, 0, 0.05))
+        silent = rng.choice((0, 0, 0.05))
+        faults["receipts"]["silent"] = 0 if self.keyed and faults["fail_after_accept"] else silent
         return faults
 
     def wrong(self, lines: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -57,7 +57,7 @@ async def main(stop: runner.Stop) -> None:
         intents = Intents(pool, vault, owner, marks, gateways, outcomes, settings, wake_relay, lanes, connections)
         parked = Parked(pool, vault, settings.person_id_secret, wake_relay)
         look_ups = LookUps(pool, vault, gateways, outcomes, settings.look_up_s)
-        left = Left(pool, owner, marks, intents, outcomes, settings.unconfirmed_after_s)
+        left = Left(pool, owner, marks, intents, outcomes, settings)
         dispatcher = Dispatcher(Sealer(vault, settings.person_id_secret), lanes)
         batches = BatchLoop(pool, dispatcher.handle, wake_relay, dispatcher.committed)
         persons = Persons(pool, vault, wake_relay)

@@ -68,6 +68,7 @@ class Intents:
         self._pool, self._vault, self._owner, self._marks = pool, vault, owner, marks
         self._gateways, self._outcomes = gateways, outcomes
         self._providers, self._key_life_s = settings.providers, settings.key_life_s
+        self._repeat_after_s = settings.repeat_after_s
         self._public_url, self._callback_key = settings.public_url, settings.callback_key.encode()
         self._limits, self._unknown_hold_s = settings.limits, settings.unknown_hold_s
         self._useful_for = settings.useful_for
@@ -258,8 +259,8 @@ class Intents:
 
     def _once_more(self, intent: Intent, again: Again, at: datetime) -> PutBack:
         asked = again.refusal.retry_after_s if again.refusal else None
-        pause = timedelta(seconds=retry.repeat_pause_s(intent.repeats, asked, random.random()))
-        return PutBack(*intent.key, list(self._owner.numbers), at + pause, again.doubt)
+        pause_s = retry.repeat_pause_s(intent.repeats, asked, self._repeat_after_s, random.random())
+        return PutBack(*intent.key, list(self._owner.numbers), at + timedelta(seconds=pause_s), again.doubt)
 
     def _not_before(self, result: Outcome, attempt: int, at: datetime) -> datetime | None:
         if not isinstance(result, NotAccepted) or result.reason == NotAcceptedReason.INTENT_EXPIRED:

@@ -18,6 +18,7 @@ from dispatcher.app_owner import Owner
 from dispatcher.attempt import Evidence, NeverPosted
 from dispatcher.outcome import Unknown
 from dispatcher.provider import KEYED
+from dispatcher.settings import Settings
 from dispatcher.store import of_providers, q
 from dispatcher.store_attempts import Key, Proof, sweep
 from dispatcher.store_repeats import PutBack, put_back
@@ -35,10 +36,11 @@ class Left:
     """Closes what nobody else will. Whoever finds another's intent open may only resolve it, never POST it."""
 
     def __init__(
-        self, pool: Pool, owner: Owner, marks: Marks, intents: Intents, outcomes: Outcomes, patience_s: int
+        self, pool: Pool, owner: Owner, marks: Marks, intents: Intents, outcomes: Outcomes, settings: Settings
     ) -> None:
         self._pool, self._owner, self._marks, self._intents, self._outcomes = pool, owner, marks, intents, outcomes
-        self._patience = timedelta(seconds=patience_s)
+        self._patience = timedelta(seconds=settings.unconfirmed_after_s)
+        self._repeat_after = timedelta(seconds=settings.repeat_after_s)
 
     async def look(self) -> None:
         """Every second, for ever: the intents of the dead, and our own that we never POSTed."""
@@ -67,13 +69,16 @@ class Left:
         rows = await self._pool.fetch(q.abandoned, self._owner.numbers)
         if not rows:
             return
-        keyed, others = _apart(rows)
-        gone = self._never_left(others)
-        begun = [row for row in others if (row["recipient_id"], row["attempt"]) not in gone]
-        log.warning("attempts_abandoned", attempts=len(begun), never_left=len(gone), to_repeat=len(keyed))
+        never_left = self._never_left(rows)
+        gone, begun = [row for row in rows if _key(row) in never_left], [r for r in rows if _key(r) not in never_left]
+        (gone_keyed, gone), (begun_keyed, begun) = _apart(gone), _apart(begun)
+        keyed = len(gone_keyed) + len(begun_keyed)
+        log.warning("attempts_abandoned", attempts=len(begun), never_left=len(gone), to_repeat=keyed)
         reached("left.found")
-        await self._ask_again([(row, [row["owner"]]) for row in keyed])
-        await self._close([row for row in others if (row["recipient_id"], row["attempt"]) in gone], NeverPosted())
+        now = datetime.now(UTC)
+        await self._ask_again([(row, [row["owner"]]) for row in gone_keyed], now)
+        await self._ask_again([(row, [row["owner"]]) for row in begun_keyed], now + self._repeat_after)
+        await self._close(gone, NeverPosted())
         await self._close(begun, KILLED)
         reached("left.closed")
 
@@ -83,7 +88,7 @@ class Left:
         for name in {row["name"] for row in rows if row["name"] is not None}:
             begun = app_marks.begun(self._marks.folder, name)
             if begun is not None:
-                found |= {(row["recipient_id"], row["attempt"]) for row in rows if row["name"] == name} - begun
+                found |= {_key(row) for row in rows if row["name"] == name} - begun
         return found
 
     async def _close_unclear(self) -> None:
@@ -93,16 +98,15 @@ class Left:
         have landed, still be open, and wait to be asked again: so it is asked again, which is right in either case.
         """
         rows = await self._pool.fetch(q.owned_by_us, self._owner.numbers)
-        unclear = [row for row in rows if (row["recipient_id"], row["attempt"]) not in self._intents.flying]
+        unclear = [row for row in rows if _key(row) not in self._intents.flying]
         if not unclear:
             return
         keyed, others = _apart(unclear)
         log.warning("intents_unclear", intents=len(others), to_repeat=len(keyed))
-        await self._ask_again([(row, list(self._owner.numbers)) for row in keyed])
+        await self._ask_again([(row, list(self._owner.numbers)) for row in keyed], datetime.now(UTC))
         await self._close(others, NeverPosted())
 
-    async def _ask_again(self, rows: Sequence[tuple[asyncpg.Record, list[int]]]) -> None:
-        at = datetime.now(UTC)
+    async def _ask_again(self, rows: Sequence[tuple[asyncpg.Record, list[int]]], at: datetime) -> None:
         items = [PutBack(row["recipient_id"], row["attempt"], owners, at, KILLED) for row, owners in rows]
         await put_back(self._pool, items)
 
@@ -119,6 +123,10 @@ class Left:
         await self._pool.execute(of_providers.forget_carrier_ids, now - KEEP_CALLBACKS)
         for row in await self._pool.fetch(q.forget_marks, self._owner.numbers):
             app_marks.forget(self._marks.folder, row["name"])
+
+
+def _key(row: asyncpg.Record) -> Key:
+    return row["recipient_id"], row["attempt"]
 
 
 def _apart(rows: Sequence[asyncpg.Record]) -> tuple[list[asyncpg.Record], list[asyncpg.Record]]:

@@ -38,12 +38,14 @@ def read_retry_after(header: str | None, now: datetime) -> float | None:
     return max(0.0, (until - now).total_seconds()) if until.tzinfo else None
 
 
-def repeat_pause_s(repeats: int, retry_after_s: float | None, jitter: float) -> float:
-    """Seconds until the same bytes are POSTed again: 1 s doubling up to a minute, or what the carrier asked.
+def repeat_pause_s(repeats: int, retry_after_s: float | None, first_s: float, jitter: float) -> float:
+    """Seconds until the same bytes are POSTed again: `first_s` doubling up to a minute, or what the carrier asked.
 
+    The first pause is long enough for a receipt. A carrier repeats the answer of a success alone, so one that took the
+    message, failed, and whose failure we never saw, would take it again: its receipt says so before we ask.
     A day of a minute each is 1,440 POSTs for one message at most, and each takes a free connection like any other.
     """
-    asked = retry_after_s if retry_after_s is not None else float(2 ** min(repeats, 6))
+    asked = retry_after_s if retry_after_s is not None else first_s * 2 ** min(repeats, 6)
     return min(asked, LONGEST_REPEAT_S if retry_after_s is None else LONGEST_RETRY_AFTER_S) * (1 + jitter / 4)
 
 

@@ -39,6 +39,7 @@ class Settings(VaultSettings):
     smpp_system_id: str = Field("", max_length=15)
     smpp_password: str = Field("", max_length=8, repr=False)
     key_life_s: int = Field(86_400, ge=1)
+    repeat_after_s: float = Field(15.0, ge=0)
     look_up_s: float = Field(60.0, ge=0)
     callback_key: str = Field(min_length=16, repr=False)
     carrier_connections: int = Field(128, ge=1, le=1000)

@@ -21,7 +21,7 @@ from schemas.reasons import NotAcceptedReason
 HOUR = timedelta(hours=1)
 SETTINGS: Any = SimpleNamespace(
     public_url="http://here", callback_key="a callback key", carrier_connections=8, useful_for=None,
-    providers=(TWILIO,), key_life_s=86_400, limits=None, unknown_hold_s=0,
+    providers=(TWILIO,), key_life_s=86_400, repeat_after_s=15, limits=None, unknown_hold_s=0,
 )  # fmt: skip
 
 

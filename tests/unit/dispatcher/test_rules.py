@@ -282,10 +282,13 @@ def test_the_same_bytes_are_asked_again_until_the_carrier_is_about_to_forget_the
     assert not retry.may_repeat(NOON, NOON + timedelta(seconds=11), 20)
 
 
-@given(st.integers(0, 5000), st.none() | st.floats(0, 1e6), st.floats(0, 0.999))
-def test_a_repeat_waits_longer_each_time_and_never_for_ever(repeats: int, asked: float | None, jitter: float) -> None:
-    pause_s = retry.repeat_pause_s(repeats, asked, jitter)
+@given(st.integers(0, 5000), st.none() | st.floats(0, 1e6), st.floats(0, 60), st.floats(0, 0.999))
+def test_a_repeat_waits_longer_each_time_and_never_for_ever(
+    repeats: int, asked: float | None, first_s: float, jitter: float
+) -> None:
+    pause_s = retry.repeat_pause_s(repeats, asked, first_s, jitter)
     assert 0 <= pause_s <= (75 if asked is None else 4500)
+    assert asked is not None or pause_s >= first_s
     assert asked is None or pause_s >= min(asked, 3600)
 
 

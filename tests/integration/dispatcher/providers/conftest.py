@@ -96,7 +96,15 @@ def provided(
         asyncio.run(topics.create(kafka.bootstrap, TOPICS.values()))
         smpp = {"SMPP_ADDRESS": smsc.address, "SMPP_SYSTEM_ID": "us", "SMPP_PASSWORD": "secret"} if smsc else {}
         stack = Stack(
-            folder, url, kafka.bootstrap, PROVIDER=provider, CARRIER_TIMEOUT_S="4", LOOK_UP_S="1", **OF_TELNYX, **smpp
+            folder,
+            url,
+            kafka.bootstrap,
+            PROVIDER=provider,
+            CARRIER_TIMEOUT_S="4",
+            LOOK_UP_S="1",
+            REPEAT_AFTER_S="3",
+            **OF_TELNYX,
+            **smpp,
         )
         try:
             stack.carrier.start()

@@ -162,3 +162,20 @@ async def test_what_was_dropped_is_resolved_by_its_receipt_also_where_that_names
     [story] = await carried.told(number, until="MessageDelivered")
     assert [name for name in story if name != UNKNOWN] == ["SendAttempted", "MessageAccepted", "MessageDelivered"]
     assert UNKNOWN in story or carried.provider != SMPP
+
+
+async def test_a_receipt_keeps_one_that_was_taken_and_failed_unseen_from_being_asked_again(carried: Carried) -> None:
+    """The carrier took it and answers 500 to a process that is gone; under its key it would take it once more."""
+    if carried.provider != TELNYX:
+        return
+    await carried.faults(latency_ms=3_000, fail_after_accept=1)
+    number = carried.number()
+    await carried.publish(carried.released(number))
+    await eventually(lambda: posted(carried, [number], 1), lambda: "it is posted")
+    carried.stack.dispatcher.stop(signal.SIGKILL)
+    await carried.healthy()
+    carried.stack.dispatcher.start()
+    [story] = await carried.told(number, until="MessageDelivered")
+    assert story == ["SendAttempted", "MessageAccepted", "MessageDelivered"]
+    await asyncio.sleep(4)  # when it would have been asked again
+    assert [line["accepted"] for line in await carried.ledger(number)] == [True]
