@@ -10,6 +10,7 @@ from aiokafka.abc import ConsumerRebalanceListener
 
 from kernel.batch import BatchLoop
 from kernel.errors import retriable
+from kernel.kafka import METADATA_AGE_MS
 from kernel.offsets import Position
 
 log = structlog.get_logger()
@@ -33,6 +34,7 @@ async def consume(service: str, bootstrap: str, topics: Iterable[str], loop: Bat
         max_partition_fetch_bytes=1024 * 1024,
         session_timeout_ms=int(SESSION_TIMEOUT_S * 1000),
         heartbeat_interval_ms=int(SESSION_TIMEOUT_S * 300),
+        metadata_max_age_ms=METADATA_AGE_MS,
     )
     consumer.subscribe(list(topics), listener=_SeekToPostgres(consumer, loop))
     await consumer.start()

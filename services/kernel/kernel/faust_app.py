@@ -21,6 +21,7 @@ from mode.utils.futures import notify
 
 from kernel.batch import BatchLoop
 from kernel.errors import retriable
+from kernel.kafka import METADATA_AGE_MS
 from kernel.offsets import Position
 
 log = structlog.get_logger()
@@ -159,6 +160,7 @@ def build_app(service: str, bootstrap: str, topics: Iterable[str], loop: BatchLo
         broker_heartbeat_interval=SESSION_TIMEOUT_S / 3,
         broker_max_poll_records=4000,
         consumer_max_fetch_size=1024 * 1024,
+        consumer_metadata_max_age_ms=METADATA_AGE_MS,
         consumer_auto_offset_reset="earliest",
         stream_wait_empty=False,
     )

@@ -24,6 +24,10 @@ from aiokafka.protocol.types import (
 from kernel.errors import LogLost
 from kernel.offsets import Position
 
+# aiokafka asks once which partitions a topic has. If the broker is away just then, the group's leader deals out none,
+# and nobody asks again for this long: the 5 minutes it has by default are how long every message would wait.
+METADATA_AGE_MS = 2000
+
 
 class _Uuid:
     """Kafka's uuid on the wire, which aiokafka has no type for."""

@@ -30,9 +30,9 @@ class Group:
         self.arguments, self.topic, self.folder = (way, database_url, bootstrap, topic), topic, folder
         self.processes: list[subprocess.Popen[bytes]] = []
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, *more: str) -> subprocess.Popen[bytes]:
         with (self.folder / f"{len(self.processes)}.log").open("wb") as log:
-            command = [sys.executable, "-m", "tests.integration.kernel.standin", *self.arguments]
+            command = [sys.executable, "-m", "tests.integration.kernel.standin", *self.arguments, *more]
             self.processes.append(subprocess.Popen(command, stdout=log, stderr=log))
         return self.processes[-1]
 
@@ -163,6 +163,16 @@ async def test_a_process_ends_with_1_when_its_handler_is_wrong_and_a_peer_has_th
     await pool.execute("ALTER TABLE away RENAME TO ledger")
     group.start()
     await everything(pool, 1)
+
+
+async def test_a_group_that_was_dealt_no_partitions_while_the_broker_was_away_is_dealt_them_soon_after(
+    pool: Pool, group: Group, out: AIOKafkaProducer
+) -> None:
+    load = Load(out, group.topic)
+    await load.put(3)
+    group.start("6")
+    group.start("6")
+    await everything(pool, 3)
 
 
 async def test_a_process_that_is_stopped_while_it_starts_ends(group: Group) -> None:
