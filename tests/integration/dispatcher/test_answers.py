@@ -20,6 +20,7 @@ from kernel.testing import VAULT_KEY
 from kernel.vault import Vault, open_vault
 
 from tests.integration.dispatcher.world import SECRET, World
+from tests.integration.numbers import a_sender
 
 STOPPED = ["You will get no more texts from us. Reply START if you want them again."]
 TAKEN = Answer(Said.TAKEN, "SM1")
@@ -97,7 +98,7 @@ async def desk(database_url: str) -> AsyncIterator[Desk]:
     await database.migrate(database_url, store.SCHEMA, "dispatcher")
     pool = await store.open_pool(database_url)
     vault = await open_vault(database_url, store.SCHEMA, [VAULT_KEY])
-    sender = f"+1202777{uuid4().int % 10_000:04d}"
+    sender = a_sender()
     await pool.execute("INSERT INTO senders (number, account_id) VALUES ($1, $2)", sender, str(uuid4()))
     yield Desk(pool, vault, sender)
     await vault.close()

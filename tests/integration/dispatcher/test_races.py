@@ -29,6 +29,7 @@ from schemas.events import MessageReleased
 from schemas.identity import event_id, person_id, recipient_id
 from tests.integration.dispatcher.taking import take
 from tests.integration.dispatcher.world import NOON, SECRET, World, eventually
+from tests.integration.numbers import a_sender
 
 Item = TypeVar("Item")
 
@@ -57,7 +58,7 @@ class Race:
     vault: Vault
     account_id: str = field(default_factory=lambda: str(uuid4()))
     campaign_id: str = field(default_factory=lambda: str(uuid4()))
-    sender: str = field(default_factory=lambda: f"+1202777{uuid4().int % 10_000:04d}")
+    sender: str = field(default_factory=a_sender)
     answered: dict[str, bool] = field(default_factory=dict)  # recipient -> whether it had an attempt when answered
     over: bool = False
 

@@ -1,6 +1,5 @@
 """Past its latest useful time a message is not sent, and says so; and replies to any sender of a campaign arrive."""
 
-import uuid
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
@@ -19,6 +18,7 @@ from schemas.reasons import NotAcceptedReason
 from tests.integration.dispatcher import taking, test_tables
 from tests.integration.dispatcher.test_tables import NOON, apply, fill
 from tests.integration.dispatcher.world import World, eventually
+from tests.integration.numbers import a_sender
 
 pool, vault = test_tables.pool, test_tables.vault
 HOUR, MICROSECOND = timedelta(hours=1), timedelta(microseconds=1)
@@ -131,7 +131,7 @@ async def test_behind_a_carrier_that_throttles_nobody_is_asked_for_past_the_time
 
 
 async def test_a_stop_to_any_sender_of_a_campaign_is_the_accounts(world: World) -> None:
-    also = [f"+1202778{uuid.uuid4().int % 10_000:04d}" for _ in range(3)]
+    also = [a_sender() for _ in range(3)]
     early, later = world.number(), world.number()
     assert await world.replies(early, "STOP", to=also[1]) == 200  # nobody knows yet whose the number is
     await world.publish(world.created(*also))

@@ -1,7 +1,6 @@
 """What the tests of the dispatcher see: processes, a campaign and its people, and what became of them."""
 
 import asyncio
-import random
 import time
 import uuid
 from collections import defaultdict
@@ -25,6 +24,7 @@ from schemas.codec import decode, encode, key_of
 from schemas.events import CampaignCreated, Event, MessageReleased
 from schemas.identity import event_id, person_id, recipient_id
 from schemas.topics import TOPIC_OF, TOPICS
+from tests.integration.numbers import a_person, a_sender
 from tests.integration.process import Process, free_port
 
 SECRET = "a person id secret for tests"
@@ -80,14 +80,11 @@ class World:
         self._events: defaultdict[str, list[Any]] = defaultdict(list)
         self._watcher = Watcher(stack.bootstrap)
         self.account_id, self.campaign_id = str(uuid.uuid4()), str(uuid.uuid4())
-        self.sender = f"+1202777{uuid.uuid4().int % 10_000:04d}"
-        self._numbers = iter(random.sample(range(2_001_000, 9_990_000), 5000))
+        self.sender = a_sender()
         self.tokens = {role: issue(TOKEN_KEY, User(self.account_id, f"the {role}", role, role), "t") for role in Role}
 
     def number(self) -> str:
-        """A number of nobody's; its ending has no habits."""
-        digits = next(self._numbers)
-        return f"+1202{digits}" if digits % 10_000 >= 1000 else self.number()
+        return a_person()
 
     def rid(self, number: str) -> str:
         return recipient_id(self.campaign_id, number)
