@@ -10,6 +10,8 @@ from schemas.reasons import UnresolvedReason
 from tests.chaos import blows
 from tests.chaos.witness import Unknown
 
+REPEAT_AFTER_S = "8"  # the simulator tries a receipt again every 5 s at the least
+
 
 @dataclass(frozen=True)
 class Provider:
@@ -54,5 +56,7 @@ class Provider:
 
 PROVIDERS = {
     "twilio": Provider("twilio", "CARRIER_URL"),
-    "telnyx": Provider("telnyx", "TELNYX_URL", keyed=True, settings={"PROVIDER": "telnyx"}),
+    "telnyx": Provider(
+        "telnyx", "TELNYX_URL", keyed=True, settings={"PROVIDER": "telnyx", "REPEAT_AFTER_S": REPEAT_AFTER_S}
+    ),
 }

@@ -168,8 +168,9 @@ class Intents:
         """POSTs again what is in doubt and has a key: before what is new, for somebody waits longer for it.
 
         Twice a second, on half of the free connections: a carrier that answers nobody must not keep others waiting.
+        What the carrier may have is left until we could have stored its receipt for as long as one takes.
         """
-        limit = (self._connections.free + 1) // 2
+        limit, listened = (self._connections.free + 1) // 2, began - self._owner.held_since >= self._repeat_after_s
         if began - self._repeated_at < REPEAT_S or not limit:
             return
         self._repeated_at = began
@@ -179,7 +180,7 @@ class Intents:
             async with self._pool.acquire() as connection, connection.transaction():
                 repeats = await take_repeats(
                     connection, self._vault, limit, owner, datetime.now(UTC), outbox, self._key_life_s,
-                    self._providers, room, self._useful_for,
+                    self._providers, room, self._useful_for, doubtful=listened,
                 )  # fmt: skip
                 self.flying.update(intent.key for intent in repeats)
                 wrote = await self._written(connection, outbox)

@@ -76,8 +76,8 @@ class Left:
         log.warning("attempts_abandoned", attempts=len(begun), never_left=len(gone), to_repeat=keyed)
         reached("left.found")
         now = datetime.now(UTC)
-        await self._ask_again([(row, [row["owner"]]) for row in gone_keyed], now)
-        await self._ask_again([(row, [row["owner"]]) for row in begun_keyed], now + self._repeat_after)
+        await self._ask_again([(row, [row["owner"]]) for row in gone_keyed], now, None)
+        await self._ask_again([(row, [row["owner"]]) for row in begun_keyed], now + self._repeat_after, KILLED)
         await self._close(gone, NeverPosted())
         await self._close(begun, KILLED)
         reached("left.closed")
@@ -103,11 +103,13 @@ class Left:
             return
         keyed, others = _apart(unclear)
         log.warning("intents_unclear", intents=len(others), to_repeat=len(keyed))
-        await self._ask_again([(row, list(self._owner.numbers)) for row in keyed], datetime.now(UTC))
+        await self._ask_again([(row, list(self._owner.numbers)) for row in keyed], datetime.now(UTC), None)
         await self._close(others, NeverPosted())
 
-    async def _ask_again(self, rows: Sequence[tuple[asyncpg.Record, list[int]]], at: datetime) -> None:
-        items = [PutBack(row["recipient_id"], row["attempt"], owners, at, KILLED) for row, owners in rows]
+    async def _ask_again(
+        self, rows: Sequence[tuple[asyncpg.Record, list[int]]], at: datetime, doubt: Unknown | None
+    ) -> None:
+        items = [PutBack(row["recipient_id"], row["attempt"], owners, at, doubt) for row, owners in rows]
         await put_back(self._pool, items)
 
     async def _close(self, rows: Sequence[asyncpg.Record], evidence: Evidence) -> None:

@@ -1,6 +1,7 @@
 """Who owns open attempts: a number that is locked in Postgres for as long as this process lives and is not frozen."""
 
 import asyncio
+import time
 from types import TracebackType
 
 import asyncpg
@@ -19,13 +20,18 @@ RECONNECT_S = 0.5
 
 
 class Owner:
-    """`async with Owner(url, marks)`: `number` is the owner's, None while there is none. Each session has its own."""
+    """`async with Owner(url, marks)`: `number` is the owner's, None while there is none. Each session has its own.
+
+    `held_since` (monotonic) is also since when receipts can be stored here: a process that was just started, was
+    frozen, or had no Postgres has a new number.
+    """
 
     def __init__(self, database_url: str, marks: Marks) -> None:
         self._database_url, self._marks = database_url, marks
         self._keeper: asyncio.Task[None] | None = None
         self._known = asyncio.Event()
         self.number: int | None = None
+        self.held_since = time.monotonic()
         self.numbers: list[int] = []  # all that this process has had
 
     async def __aenter__(self) -> "Owner":
@@ -70,7 +76,7 @@ class Owner:
             number: int = await connection.fetchval(q.new_owner)
             if self._marks.name is not None:
                 await connection.execute(q.insert_marks, number, self._marks.name)
-            self.number = number
+            self.number, self.held_since = number, time.monotonic()
             self.numbers.append(number)
             self._known.set()
             log.info("owner_held", owner=number)

@@ -46,13 +46,16 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class PutBack:
-    """An open attempt to be POSTed again at `at`, unless it is no longer with one of `owners`."""
+    """An open attempt to be POSTed again at `at`, unless it is no longer with one of `owners`.
+
+    `doubt` is what its POST leaves open; None when it is known that not a byte of it left.
+    """
 
     recipient_id: str
     attempt: int
     owners: Sequence[int]
     at: datetime
-    doubt: Unknown
+    doubt: Unknown | None
 
 
 async def put_back(pool: Pool, items: Sequence[PutBack]) -> None:
@@ -60,20 +63,22 @@ async def put_back(pool: Pool, items: Sequence[PutBack]) -> None:
     for item in items:
         await pool.execute(
             of_providers.put_back,
-            item.recipient_id, item.attempt, item.owners, item.at, item.doubt.reason, item.doubt.carrier_code,
+            item.recipient_id, item.attempt, item.owners, item.at,
+            item.doubt and item.doubt.reason, item.doubt and item.doubt.carrier_code,
         )  # fmt: skip
 
 
 async def take_repeats(
     connection: Connection, vault: Vault, limit: int, owner: int, at: datetime, outbox: Outbox, key_life_s: int,
-    providers: Collection[str], room: Room, useful_for: timedelta | None = None,
+    providers: Collection[str], room: Room, useful_for: timedelta | None = None, *, doubtful: bool = True,
 ) -> list[Intent]:  # fmt: skip
     """Takes up to `limit` attempts whose time to be POSTed again has come; those that must not be become unknown.
+    Those that the carrier may have stay where they are unless `doubtful`: their receipts may still be on the way.
 
     Runs in the caller's transaction, which must commit before the first byte leaves.
     """
     await connection.fetch(q.lock_for_intents)
-    locked = await connection.fetch(of_providers.lock_repeats, at, limit)
+    locked = await connection.fetch(of_providers.lock_repeats, at, limit, doubtful)
     if not locked:
         return []
     rows = await connection.fetch(
@@ -131,4 +136,4 @@ def _opened(row: asyncpg.Record, keys: Mapping[str, Key]) -> Intent | None:
 
 
 def _doubt(row: asyncpg.Record) -> Unknown:
-    return Unknown(UnresolvedReason(row["doubt"] or UnresolvedReason.UNKNOWN), row["doubt_code"])
+    return Unknown(UnresolvedReason(row["doubt"] or UnresolvedReason.PROCESS_KILLED), row["doubt_code"])

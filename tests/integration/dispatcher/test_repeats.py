@@ -55,14 +55,18 @@ class Rows:
             taken = await take(connection, self.vault, 1, Terms(US, NOON), Outbox(), _composed)
         return taken.intents[0]
 
-    async def put_back(self, intent: Intent, *owners: int, at: float = 0) -> None:
-        await put_back(self.pool, [PutBack(*intent.key, owners, NOON + timedelta(seconds=at), TIMEOUT)])
+    async def put_back(self, intent: Intent, *owners: int, at: float = 0, doubt: Unknown | None = TIMEOUT) -> None:
+        await put_back(self.pool, [PutBack(*intent.key, owners, NOON + timedelta(seconds=at), doubt)])
 
-    async def take(self, owner: int, at: float, providers: tuple[str, ...] = ("telnyx",)) -> list[Intent]:
+    async def take(
+        self, owner: int, at: float, providers: tuple[str, ...] = ("telnyx",), doubtful: bool = True
+    ) -> list[Intent]:
         async with self.pool.acquire() as connection, connection.transaction():
             now = NOON + timedelta(seconds=at)
             room = Room(lambda _lane: self.room)
-            return await take_repeats(connection, self.vault, 10, owner, now, Outbox(), DAY_S, providers, room)
+            return await take_repeats(
+                connection, self.vault, 10, owner, now, Outbox(), DAY_S, providers, room, doubtful=doubtful
+            )
 
     async def settle(self, intent: Intent, evidence: object, actor: str = "dispatcher") -> str:
         async with self.pool.acquire() as connection, connection.transaction():
@@ -188,3 +192,15 @@ async def test_a_repeat_waits_while_its_carrier_rests(rows: Rows) -> None:
     assert await rows.take(THEM, at=0.5) == []
     [again] = await rows.take(THEM, at=1)
     assert again.key == intent.key
+
+
+async def test_what_the_carrier_may_have_waits_until_its_receipt_could_come(rows: Rows) -> None:
+    never_left, begun = await rows.intent(), await rows.intent()
+    await rows.put_back(never_left, US, doubt=None)
+    await rows.put_back(begun, US)
+    [again] = await rows.take(THEM, at=0, doubtful=False)
+    assert again.key == never_left.key
+    [again] = await rows.take(THEM, at=0)
+    assert again.key == begun.key
+    await rows.put_back(begun, THEM, doubt=None)  # that one never left; the POST before it may have arrived
+    assert await rows.take(US, at=0, doubtful=False) == []

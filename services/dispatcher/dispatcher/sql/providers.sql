@@ -1,13 +1,16 @@
 -- name: put_back
 -- An open attempt is to be POSTed again at $4, unless somebody else has it by now: $3 are the numbers of whoever had it.
-UPDATE in_flight SET owner = 0, repeat_at = $4, repeats = repeats + 1, doubt = $5, doubt_code = $6
+-- Its last POST left the doubt $5, or none: then what an earlier one left stays.
+UPDATE in_flight SET owner = 0, repeat_at = $4, repeats = repeats + 1, doubt = coalesce($5, doubt),
+       doubt_code = CASE WHEN $5::text IS NULL THEN doubt_code ELSE $6 END
  WHERE recipient_id = $1 AND attempt = $2 AND owner = ANY($3::int[]) AND repeat_at IS NULL;
 
 -- name: lock_repeats
--- Up to $2 attempts to ask again by $1: locked before their rows of `in_flight`, as everybody locks them.
+-- Up to $2 attempts to ask again by $1, those in doubt only if $3: locked before their rows of `in_flight`, as everybody
+-- locks them.
 SELECT a.recipient_id::text, a.attempt, a.attempted_at
   FROM in_flight f JOIN attempts a USING (recipient_id, attempt)
- WHERE f.repeat_at <= $1 AND a.state = 'open' ORDER BY f.repeat_at LIMIT $2 FOR UPDATE OF a SKIP LOCKED;
+ WHERE f.repeat_at <= $1 AND (f.doubt IS NULL OR $3) AND a.state = 'open' ORDER BY f.repeat_at LIMIT $2 FOR UPDATE OF a SKIP LOCKED;
 
 -- name: take_repeats
 -- They are $3's now, with what stands against each: an opt-out, an erasure.

@@ -179,3 +179,29 @@ async def test_a_receipt_keeps_one_that_was_taken_and_failed_unseen_from_being_a
     assert story == ["SendAttempted", "MessageAccepted", "MessageDelivered"]
     await asyncio.sleep(4)  # when it would have been asked again
     assert [line["accepted"] for line in await carried.ledger(number)] == [True]
+
+
+async def test_receipts_have_their_time_also_when_nobody_was_there_to_take_them(carried: Carried) -> None:
+    """As before; but whoever found the request open is killed, too, and when it may be asked again nobody is there."""
+    if carried.provider != TELNYX:
+        return
+    await carried.faults(latency_ms=2_000, fail_after_accept=1, receipts={"delay_ms": 7_000})
+    number = carried.number()
+    await carried.publish(carried.released(number))
+    await eventually(lambda: posted(carried, [number], 1), lambda: "it is posted")
+    carried.stack.dispatcher.stop(signal.SIGKILL)
+    carried.stack.dispatcher.start()
+
+    async def found() -> bool:
+        sql = "SELECT repeat_at IS NOT NULL FROM in_flight WHERE recipient_id = $1"
+        return bool(await carried.database.fetchval(sql, carried.rid(number)))
+
+    await eventually(found, lambda: "it is found open")
+    carried.stack.dispatcher.stop(signal.SIGKILL)
+    await asyncio.sleep(3.5)
+    await carried.healthy()
+    carried.stack.dispatcher.start()
+    [story] = await carried.told(number, until="MessageDelivered")
+    assert story == ["SendAttempted", "MessageAccepted", "MessageDelivered"]
+    await asyncio.sleep(4)  # when it would have been asked again
+    assert [line["accepted"] for line in await carried.ledger(number)] == [True]
