@@ -56,14 +56,17 @@ async def test_a_manager_releases_a_person_and_it_is_recorded_sealed(sending: Wo
 
 
 async def test_a_release_wakes_the_messages_that_wait(sending: World) -> None:
-    """As `take_messages` leaves them waiting: with a time to come."""
+    """As `take_messages` leaves them waiting: for the hold, with a time to come."""
     number = sending.number()
     await sending.replies(number, "who gave you my number")
     await sending.faults(throttle_per_s=0)
     await sending.publish(sending.released(number))
 
     async def waits() -> bool:
-        sql = "UPDATE queue SET not_before = now() + interval '1 hour' WHERE recipient_id = $1 RETURNING true"
+        sql = (
+            "UPDATE queue SET not_before = now() + interval '1 hour'"
+            " WHERE recipient_id = $1 AND why = 'hold' RETURNING true"
+        )
         return bool(await sending.database.fetchval(sql, sending.rid(number)))
 
     await eventually(waits, lambda: "it waits")
