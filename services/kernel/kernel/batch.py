@@ -151,13 +151,14 @@ class BatchLoop:
     async def _part(
         self, position: Position, records: Mapping[Position, Sequence[Record]], applied: Applied, broken: Broken
     ) -> _Part | None:
-        expected = self._next[position]
-        todo = [record for record in records[position] if record.offset >= expected]
+        expected, found = self._next[position], records[position]
+        todo = _unbroken(found, expected)
         if not todo:
+            if found[-1].offset >= expected:  # what lies between is still to be read
+                applied.seek |= await self.positions([position])
             return None
-        if todo[0].offset != expected:  # what lies between is still to be read
-            applied.seek |= await self.positions([position])
-            return None
+        if found[-1].offset > todo[-1].offset:
+            applied.seek[position] = todo[-1].offset + 1
         return self._decode(position, expected, todo, broken)
 
     def _decode(self, position: Position, expected: int, todo: Sequence[Record], broken: Broken) -> _Part:
@@ -215,6 +216,19 @@ class BatchLoop:
         self.stopped[position] = offset
         STOPPED.labels(*map(str, position)).set(1)
         log.error("partition_stopped", topic=position[0], partition=position[1], offset=offset, error=error)
+
+
+def _unbroken(records: Sequence[Record], expected: int) -> list[Record]:
+    """The records from `expected` on, each offset once, up to where one is missing.
+
+    A consumer that is told to go back while some of its records wait here brings those again, behind the others.
+    """
+    todo: list[Record] = []
+    for record in records:
+        if record.offset == expected:
+            todo.append(record)
+            expected += 1
+    return todo
 
 
 async def _rollback(transaction: asyncpg.transaction.Transaction) -> None:

@@ -44,6 +44,25 @@ async def test_of_a_batch_that_overlaps_only_the_new_is_applied(pool: Pool) -> N
     assert await kept(pool) == [0, 1, 2, 3, 4]
 
 
+async def test_records_that_stand_in_a_batch_twice_are_applied_once(pool: Pool) -> None:
+    """A consumer went back while what it had read was waiting."""
+    loop = await a_loop(pool)
+    await loop.apply({FIRST: records(*presses(4)) + records(*presses(5, start=2), start=2)})
+    assert await kept(pool) == [0, 1, 2, 3, 4, 5, 6]
+    assert await in_outbox(pool) == 7
+    assert not (await loop.apply({FIRST: records(*presses(1, start=7), start=7)})).seek
+
+
+async def test_a_batch_with_a_gap_is_applied_up_to_it_and_the_partition_goes_back(pool: Pool) -> None:
+    loop = await a_loop(pool)
+    applied = await loop.apply({FIRST: records(*presses(3)) + records(*presses(2, start=7), start=7)})
+    assert applied.seek == {FIRST: 3}
+    assert await kept(pool) == [0, 1, 2]
+    applied = await loop.apply({FIRST: records(*presses(1, start=7), start=7) + records(*presses(2, start=3), start=3)})
+    assert not applied.seek, "the consumer stands where it should"
+    assert await kept(pool) == [0, 1, 2, 3, 4]
+
+
 async def test_records_behind_a_gap_are_left_and_the_partition_goes_back(pool: Pool) -> None:
     loop = await a_loop(pool)
     applied = await loop.apply({FIRST: records(*presses(2), start=7), SECOND: records(*presses(2))})
