@@ -65,13 +65,22 @@ class Races:
             await asyncio.gather(killing, return_exceptions=True)
 
     async def _lane(self, senders: list[User], numbers: Iterator[int]) -> None:
-        while (left := self.size.campaigns - len(self.close) - self._asked) > 0 and len(self.fleet.all) < self.most:
+        while (left := self._left()) > 0 and len(self.fleet.all) < self.most:
             count = min(left, self.size.wave)
             self._asked += count
             try:
                 await self._wave(senders, generator(self.seed, next(numbers)), count)
             finally:
                 self._asked -= count
+
+    def _left(self) -> int:
+        """How many more ENDs it takes: one more wave, too, if a kill held nearly all up until after T."""
+        close = self.close
+        left = self.size.campaigns - len(close) - self._asked
+        if left > 0 or self._asked:
+            return left
+        early = sum(small.early for small in close)
+        return self.size.wave if _one_sided(early, len(close) - early) else 0
 
     async def _wave(self, senders: list[User], rng: random.Random, count: int) -> None:
         start = datetime.now(UTC) + timedelta(seconds=self.size.lead_s)
@@ -110,6 +119,10 @@ def _kill(running: Running, part: str) -> bool:
     return bool(pids)
 
 
+def _one_sided(early: int, late: int) -> bool:
+    return min(early, late) < LEAST_SHARE * (early + late)
+
+
 def _is_close(asked_at: datetime, t: datetime) -> bool:
     return abs(asked_at - t) <= CLOSE
 
@@ -129,7 +142,7 @@ async def play(story: PatientStory, seed: int, size: Size | None = None) -> Told
     close, others = races.close, len(races.fleet.all) - len(races.close)
     early = [small for small in close if small.early]
     late = [small for small in close if not small.early]
-    if min(len(early), len(late)) < LEAST_SHARE * len(close):
+    if _one_sided(len(early), len(late)):
         problems.append(f"of {len(close)} ENDs {len(early)} came before T: the races show little")
     if len(close) < races.size.campaigns / 2:
         problems.append(f"only {len(close)} of {len(races.fleet.all)} ENDs were sent close to T")
