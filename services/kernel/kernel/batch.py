@@ -23,6 +23,8 @@ log = structlog.get_logger()
 EVENTS = Counter("handsent_events_applied_total", "Events applied", ["topic"])
 STOPPED = Gauge("handsent_partition_stopped", "1 while a partition stands still at an event", ["topic", "partition"])
 
+UNSURE = -1  # where a partition continues: Postgres was away, and may have taken back what we know
+
 Handler = Callable[[Connection, list[Received], Outbox], Awaitable[None]]
 Broken = dict[tuple[Position, int], str]  # events the handler has refused in this batch, and why
 
@@ -91,7 +93,7 @@ class BatchLoop:
                 if not retriable(error):
                     raise
                 log.warning("batch_retried", error=repr(error))
-                self._next.clear()
+                self._next = dict.fromkeys(self._next, UNSURE)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, 2.0)
 
@@ -124,7 +126,8 @@ class BatchLoop:
 
     async def moved(self) -> dict[Position, int]:
         """The partitions whose offsets somebody else has moved (a replay, that put other tables in the place of ours),
-        with the offset to seek to. Without a record of theirs to apply it would not show."""
+        with the offset to seek to. Without a record of theirs to apply it would not show; nor would it that Postgres
+        crashed, and has taken back what it had not written to disk."""
         known = {position: offset for position, offset in self._next.items() if position not in self.stopped}
         if not known:
             return {}
@@ -134,14 +137,14 @@ class BatchLoop:
         return moved
 
     async def _once(self, records: Mapping[Position, Sequence[Record]], broken: Broken) -> Applied:
-        unknown = [position for position in records if position not in self._next]
+        unknown = [position for position in records if self._next.get(position, UNSURE) == UNSURE]
         if unknown:
             await self.positions(unknown)
         applied = Applied()
         parts = [part for position in sorted(records) if (part := await self._part(position, records, applied, broken))]
         moving = [part for part in parts if part.move.next_offset > part.move.expected]
         if moving and not await self._commit(moving):
-            applied.seek |= await self.positions([part.move[:2] for part in moving])
+            applied.seek |= await self.positions([part.move[:2] for part in parts])
             return applied
         for part in parts:
             if part.poison:

@@ -12,10 +12,11 @@ Pool = asyncpg.Pool
 Connection = asyncpg.pool.PoolConnectionProxy | asyncpg.Connection
 
 # A frozen process must not stop the others: its transactions are ended for it.
+FROZEN_AFTER = "10s"
 TIMEOUTS = {
     "statement_timeout": "60s",
     "lock_timeout": "10s",
-    "idle_in_transaction_session_timeout": "10s",
+    "idle_in_transaction_session_timeout": FROZEN_AFTER,
 }
 
 
@@ -117,6 +118,8 @@ async def migrate(
 async def begin_migration(connection: asyncpg.Connection, schema: str, role: str | None = None) -> None:
     """Waits for other migrations to finish; then there are the role and the schema."""
     role = role or schema
+    # Who holds the lock and freezes, or whose host vanishes, must not keep the others from starting.
+    await connection.execute(f"SET LOCAL idle_in_transaction_session_timeout = '{FROZEN_AFTER}'")
     await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('handsent.migrate', 0))")
     await ensure_role(connection, role)
     if not await connection.fetchval("SELECT 1 FROM pg_namespace WHERE nspname = $1", schema):

@@ -61,17 +61,36 @@ class _ConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
                 consumer.seek(partition, offsets[partition.topic, partition.partition])
 
 
+class _Forgetful(dict[Any, None]):
+    """Faust's memory of what it has delivered, by which it drops what it is given again. After a seek back that would
+    be what we want: of a slice it knows the last offset alone, and the first it let through would be behind a gap."""
+
+    def __getitem__(self, tp: Any) -> None:
+        return None
+
+    def __setitem__(self, tp: Any, offset: Any) -> None:
+        pass
+
+    def update(self, *_: Any, **__: Any) -> None:
+        pass
+
+
 class _OffsetAuthority(Consumer):  # type: ignore[misc]
     """A consumer whose positions come from Postgres and go nowhere else."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._read_offset = _Forgetful()
 
     def _new_consumer_thread(self) -> Any:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def seek_to_committed(self) -> Any:
         """Called by Faust after each assignment."""
-        positions = await self.app.batch_loop.positions((tp.topic, tp.partition) for tp in self.assignment())
+        assigned = set(self.assignment())  # which may be another one by the time that Postgres has answered
+        positions = await self.app.batch_loop.positions((tp.topic, tp.partition) for tp in assigned)
         await self.seek_owned(positions)
-        return {tp: positions[tp.topic, tp.partition] for tp in self.assignment()}
+        return {tp: positions[tp.topic, tp.partition] for tp in assigned}
 
     async def seek_owned(self, offsets: dict[Position, int]) -> None:
         await self._thread.call_thread(self._thread.seek_owned, offsets)

@@ -14,6 +14,7 @@ from projections.store_run import LIVE, OLD, RUN, Refused, State
 # The live fold waits as long as this for the last events, well below its own lock_timeout (10 s).
 LAST_EVENTS_S = 3.0
 LOCK = "5s"
+FROZEN = "30s"
 PATIENCE_S = 60.0
 
 
@@ -74,8 +75,10 @@ def _check(state: State | None) -> None:
 
 
 async def _begin(admin: asyncpg.Connection) -> None:
-    """No service that starts may migrate meanwhile."""
-    await admin.execute(f"SET LOCAL lock_timeout = '{LOCK}'")
+    """No service that starts may migrate meanwhile; nor wait for us for ever, should we freeze."""
+    await admin.execute(
+        f"SET LOCAL lock_timeout = '{LOCK}'; SET LOCAL idle_in_transaction_session_timeout = '{FROZEN}'"
+    )
     await admin.execute("SELECT pg_advisory_xact_lock(hashtextextended('handsent.migrate', 0))")
 
 

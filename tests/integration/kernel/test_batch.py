@@ -83,6 +83,36 @@ async def test_a_process_whose_partition_was_taken_discards_its_batch_and_is_tol
     assert await kept(pool) == [0, 1, 2, 3, 4], "from there on it is as good as any"
 
 
+async def test_what_a_crash_of_postgres_took_back_is_read_again_also_where_nothing_new_comes(pool: Pool) -> None:
+    away = asyncio.Event()
+
+    async def handler(connection: Connection, batch: list[Received], outbox: Outbox) -> None:
+        if away.is_set():
+            away.clear()
+            await offsets_back(pool, SECOND, 1)
+            raise ConnectionResetError
+        await keep(connection, batch, outbox)
+
+    loop = await a_loop(pool, handler)
+    await loop.apply({FIRST: records(*presses(3)), SECOND: records(*presses(3))})
+    assert await loop.moved() == {}
+    away.set()
+    await loop.apply({FIRST: records(*presses(2, start=3), start=3)})
+    assert await loop.moved() == {SECOND: 1}
+    assert await loop.moved() == {}
+
+
+async def offsets_back(pool: Pool, position: tuple[str, int], to: int) -> None:
+    await pool.execute("UPDATE offsets SET next_offset = $3 WHERE topic = $1 AND partition = $2", *position, to)
+
+
+async def test_an_undecodable_first_event_is_met_again_when_another_partition_was_taken(pool: Pool) -> None:
+    zombie, heir = await a_loop(pool), await a_loop(pool)
+    await heir.apply({FIRST: records(*presses(3))})
+    applied = await zombie.apply({FIRST: records(*presses(5)), SECOND: with_bad(0)})
+    assert applied.seek == {FIRST: 3, SECOND: 0}
+
+
 async def test_an_undecodable_event_stops_its_partition_alone_and_is_on_record(pool: Pool) -> None:
     loop = await a_loop(pool)
     await loop.apply({FIRST: with_bad(2), SECOND: records(*presses(3))})

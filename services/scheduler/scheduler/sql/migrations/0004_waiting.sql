@@ -1,3 +1,6 @@
+-- A process of the version before may be holding messages meanwhile: what it adds must be counted, here or by the trigger.
+LOCK TABLE held IN SHARE ROW EXCLUSIVE MODE;
+
 -- What a tick asks: how many messages wait, by campaign and time. Derived from `held`, and moves with it.
 CREATE TABLE waiting (
     campaign_id uuid        NOT NULL,
