@@ -12,7 +12,6 @@ from kernel.tokens import User
 from send_intake import store_tokens, store_users
 
 SCHEMA = "send_intake"
-ACTOR = "handsent"
 MAX_NAME = 100
 Answer = TypeVar("Answer")
 
@@ -59,7 +58,7 @@ async def known(connection: asyncpg.Connection, account: str, name: str) -> User
 async def end(connection: asyncpg.Connection, token_ids: list[str]) -> int:
     """Ends tokens, and waits until the log says so to every service; how many were ended."""
     async with connection.transaction():
-        ended = await store_tokens.end(connection, token_ids, ACTOR)
+        ended = await store_tokens.end(connection, token_ids, store_users.ACTOR)
     await tell(connection)
     return len(ended)
 

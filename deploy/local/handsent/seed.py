@@ -20,7 +20,7 @@ async def seed(database_url: str, token_key: str, intake_url: str) -> bool:
     """Makes the campaign unless the account has one already; whether it did."""
     connection = await database.connect(database_url, SCHEMA)
     try:
-        user = await add_user(connection, ACCOUNT, USER, Role.MANAGER)
+        user = (await add_user(connection, ACCOUNT, USER, Role.MANAGER)).user
         token = (await make(connection, token_key, user, Kind.TOKEN, "the demo's first campaign", TOKEN_LIFE)).token
     finally:
         await connection.close()

@@ -9,7 +9,7 @@ from send_intake import store_tokens, store_users
 from send_intake.app_passwords import LEAST, MOST, Passwords
 from send_intake.store_tokens import Kind
 
-from handsent.access import ACTOR, account_option, days_option, end, known, name_of, run, store, tell
+from handsent.access import account_option, days_option, end, known, name_of, run, store, tell
 from handsent.stack import current_stack
 
 
@@ -25,8 +25,8 @@ def user() -> None:
 @click.option("--oidc-subject", help="Whom the OpenID Connect issuer calls so signs in as this user.")
 @days_option
 def add(name: str, role: str, account: str, oidc_subject: str | None, days: int) -> None:
-    """Print a bearer token for the user NAME, who is made if need be. Older tokens stay good, with the role they have;
-    `user sign-out` ends them."""
+    """Print a bearer token for the user NAME, who is made if need be. Older tokens stay good, unless the role is
+    another than before: that ends all their tokens and sessions, as `user sign-out` does."""
     stack = current_stack()
     url, key, life = stack.database_url, stack.setting("TOKEN_KEY"), timedelta(days=days)
     try:
@@ -47,12 +47,20 @@ async def token_for(
     life: timedelta = LIFE,
     oidc_subject: str | None = None,
 ) -> str:
-    """A token for the user, who is made if need be; so is the account, unless it must be `known`."""
+    """A token for the user, who is made if need be; so is the account, unless it must be `known`.
+
+    What another role than before has ended is said on stderr.
+    """
     async with store(database_url) as connection:
         if known and not await connection.fetchval("SELECT 1 FROM accounts WHERE name = $1", account):
             raise click.ClickException(f"no account is called {account}: `handsent user add` makes one")
-        user = await store_users.add_user(connection, account, name, role, oidc_subject)
-        return (await store_tokens.make(connection, token_key, user, Kind.TOKEN, "handsent user add", life)).token
+        async with connection.transaction():  # the user's row is held: nobody changes the role in between
+            added = await store_users.add_user(connection, account, name, role, oidc_subject)
+            made = await store_tokens.make(connection, token_key, added.user, Kind.TOKEN, "handsent user add", life)
+        if added.former is not None:
+            click.echo(f"{name} is no {added.former} any more: {added.ended} tokens ended", err=True)
+            await tell(connection)
+        return made.token
 
 
 @user.command("list")
@@ -121,6 +129,6 @@ async def _end_all(database_url: str, account: str, name: str, disable: bool) ->
             if disable:  # first: whoever makes a token meanwhile is seen below, or refused
                 await store_users.disable(connection, user.user_id)
             found = await store_tokens.of_user(connection, user.user_id)
-            ended = await store_tokens.end(connection, found, ACTOR)
+            ended = await store_tokens.end(connection, found, store_users.ACTOR)
         await tell(connection)
         return len(ended)

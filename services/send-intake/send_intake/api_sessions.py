@@ -205,7 +205,8 @@ def address_of(request: Request) -> str:
     """Whose tries these are."""
     peer = request.client.host if request.client else ""
     proxies: int = request.app.state.settings.trusted_proxies
-    return client_address(peer, request.headers.get("x-forwarded-for", ""), proxies)
+    lines = request.headers.getlist("x-forwarded-for")  # a proxy may append to the line there is, or add one
+    return client_address(peer, ",".join(lines), proxies)
 
 
 def shown(made: Made) -> Response:

@@ -17,6 +17,7 @@ from send_intake.admission import Campaign, NewRecipient, added_event, created_e
 from send_intake.template import Template, parse
 
 q = load_queries("send_intake")
+access = load_queries("send_intake", "access.sql")
 
 CONFIRMED_WITHIN_S = 2.0  # a leader is elected and has ticked by then, unless Kafka is away
 CONFIRMED_POLL_S = 0.05

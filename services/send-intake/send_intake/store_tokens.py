@@ -14,7 +14,7 @@ from kernel.tokens import User, issue
 
 from schemas.events import TokenRevoked
 from schemas.identity import event_id
-from send_intake.store_users import access
+from send_intake.store import access
 
 MOST_LISTED = 500
 LOG_PATIENCE_S = 5.0
@@ -38,7 +38,7 @@ class Made(NamedTuple):
 
 
 class NotAllowed(Exception):
-    """The user may not sign in any more, or the token this one was to be made with has been ended."""
+    """The user may not sign in any more, or has another role now, or the token this was to be made with is ended."""
 
 
 async def make(
@@ -51,14 +51,16 @@ async def make(
     made_with: str | None = None,
     not_beyond: datetime | None = None,
 ) -> Made:
-    """A token for the user. It ends with the token it was `made_with`, if that is ended. Raises NotAllowed."""
+    """A token for the user, in the role they have now. It ends with the token it was `made_with`, if that is ended.
+
+    Raises NotAllowed.
+    """
     expires_at = datetime.now(UTC).replace(microsecond=0) + life
     expires_at = min(expires_at, not_beyond or expires_at)
     token_id = str(uuid4())
     token = issue(key, user, token_id, expires_at)
-    created_at = await source.fetchval(
-        access.add_token, token_id, user.user_id, user.account_id, kind, name, _hash(token), made_with, expires_at
-    )
+    asked = (token_id, user.user_id, user.account_id, kind, name, _hash(token), made_with, expires_at, user.role)
+    created_at = await source.fetchval(access.add_token, *asked)
     if created_at is None:
         raise NotAllowed(user.user_id)
     return Made(token, token_id, user, kind, name, expires_at)

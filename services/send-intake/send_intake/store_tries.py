@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from kernel.database import Pool
 
-from send_intake.store_users import access
+from send_intake.store import access
 from send_intake.throttle import PER_ADDRESS, PER_NAME, PER_NAME_ANYWHERE, Wait, spend
 
 

@@ -1,38 +1,58 @@
 """Accounts, their numbers, and users: made by `handsent user add`."""
 
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import asyncpg
-from kernel.database import Connection, Pool, Row, acting_for, load_queries
+from kernel.database import Connection, Pool, Row, acting_for
 from kernel.tokens import Role, User
 
-from send_intake.store import q
+from send_intake import store_tokens
+from send_intake.store import access, q
 
-access = load_queries("send_intake", "access.sql")
+ACTOR = "handsent"  # the command, in events
 
 
 class SubjectTaken(Exception):
     """The identity at the issuer is linked to another user."""
 
 
+class Added(NamedTuple):
+    """A user as they are now; the role they had, if it was another, and how many tokens and sessions that has ended."""
+
+    user: User
+    former: Role | None
+    ended: int
+
+
 async def add_user(
     connection: asyncpg.Connection, account: str, name: str, role: Role, oidc_subject: str | None = None
-) -> User:
+) -> Added:
     """The user of that name, made if need be (so is the account); an existing user gets the role, and may sign in.
 
-    Raises SubjectTaken.
+    Another role than before ends what was made under that. In a transaction of the caller's, the user's row stays
+    locked: what is made there next is of this role. Raises SubjectTaken.
     """
     async with connection.transaction():
         await connection.execute(q.add_account, str(uuid4()), account)
         found = await connection.fetchrow(q.account, account)
         assert found is not None, "it was made a line above"
         await connection.execute(q.claim_senders, [found["sender"]], found["account_id"])
-        user_id = await connection.fetchval(q.add_user, str(uuid4()), found["account_id"], name, role)
+        await connection.execute(q.add_user, str(uuid4()), found["account_id"], name, role)
+        before = await connection.fetchrow(access.lock_user, found["account_id"], name)
+        assert before is not None, "made a line above, and nobody is ever removed"
+        user_id, former = before["user_id"], None if before["role"] == role else Role(before["role"])
+        ended = 0 if former is None else await _change_role(connection, user_id, role)
         await connection.execute(access.admit_user, user_id)
         if oidc_subject is not None:
             await _link(connection, user_id, oidc_subject)
-    return User(found["account_id"], user_id, role, name)
+    return Added(User(found["account_id"], user_id, role, name), former, ended)
+
+
+async def _change_role(connection: asyncpg.Connection, user_id: str, role: Role) -> int:
+    """How many tokens it ended: all there are, for each has the former role signed into it."""
+    await connection.execute(access.change_role, user_id, role)
+    return len(await store_tokens.end(connection, await store_tokens.of_user(connection, user_id), ACTOR))
 
 
 async def _link(connection: asyncpg.Connection, user_id: str, oidc_subject: str) -> None:

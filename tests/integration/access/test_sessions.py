@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from kernel.testing import eventually
 from kernel.tokens import Role, issue, verify
+from send_intake import store_tokens
+from send_intake.store_tokens import Kind, NotAllowed
 
 from tests.integration.access.world import PASSWORD, PORTS, TOKEN_KEY, Door
 
@@ -154,6 +156,35 @@ async def test_a_token_made_in_a_session_outlives_the_session(door: Door) -> Non
     _, made = await door.ask("POST", "/tokens", session, json={"name": "mine"})
     await door.ask("DELETE", "/sessions/current", session)
     assert await door.let_in(made["token"], *PORTS) == EVERYWHERE
+
+
+async def test_another_role_ends_what_was_made_under_the_former_and_makes_no_more(door: Door) -> None:
+    await door.with_password("Bob", Role.MANAGER)
+    session, mia = await door.session("Bob"), await door.token("Mia", Role.MANAGER)
+    _, made = await door.ask("POST", "/tokens", session, json={"name": "a manager's", "days": 366})
+    now = await door.token("Bob", Role.SENDER)
+    for former in (session, made["token"]):
+        await eventually(lambda former=former: door.everywhere_refused(former), "the end of the former role", 2)
+    assert (await door.ask("POST", "/tokens", session, json={"name": "one more"}))[0] == 401
+    _, listed = await door.ask("GET", "/tokens", mia)
+    assert [each["name"] for each in listed["tokens"] if each["user"] == "Bob"] == ["handsent user add"]
+    again = await door.session("Bob")
+    assert verify(TOKEN_KEY, again).role is Role.SENDER
+    await door.token("Bob", Role.SENDER)
+    for each in (now, again, mia):
+        assert await door.let_in(each, *PORTS) == EVERYWHERE, "the same role again ends nothing"
+
+
+async def test_a_service_that_has_not_heard_of_the_end_makes_no_token_of_the_former_role(door: Door) -> None:
+    bob = await door.user("Bob", Role.MANAGER)
+    await door.token("Bob", Role.SENDER)
+    connection = await door.connection()
+    try:
+        for kind in Kind:
+            with pytest.raises(NotAllowed):
+                await store_tokens.make(connection, TOKEN_KEY, bob, kind, "late", timedelta(days=365))
+    finally:
+        await connection.close()
 
 
 async def test_no_service_takes_an_expired_token(door: Door) -> None:

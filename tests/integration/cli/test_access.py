@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from handsent.__main__ import main
 from kernel import database
 from kernel.outbox import unpack
-from kernel.tokens import admit
+from kernel.tokens import Role, admit
 from send_intake import store_tokens
 from send_intake.app_passwords import Passwords
 
@@ -37,11 +37,14 @@ def in_database(settings: dict[str, str], statement: str) -> list[asyncpg.Record
     return asyncio.run(asked())
 
 
+def events(settings: dict[str, str]) -> list[Event]:
+    rows = in_database(settings, "SELECT events FROM outbox WHERE topic = 'access'")
+    return [decode(value) for row in rows for _, value in unpack(row["events"])]
+
+
 def ended(settings: dict[str, str]) -> set[str]:
     """The ids of the tokens that the outbox says were ended."""
-    rows = in_database(settings, "SELECT events FROM outbox WHERE topic = 'access'")
-    events: list[Event] = [decode(value) for row in rows for _, value in unpack(row["events"])]
-    return {event.token_id for event in events}  # type: ignore[union-attr]
+    return {event.token_id for event in events(settings)}  # type: ignore[union-attr]
 
 
 def add(handsent: Handsent, name: str, *options: str) -> str:
@@ -113,6 +116,29 @@ def test_a_disabled_user_gets_no_token_until_added_again(handsent: Handsent, set
     add(handsent, "Ada", "--role", "auditor")
     assert handsent("user", "list").stdout.split("\t")[:2] == ["Ada", "auditor"]
     handsent("user", "disable", "Nobody", exit_code=1)
+
+
+def test_another_role_ends_what_was_made_under_the_former_and_says_so(
+    handsent: Handsent, settings: dict[str, str]
+) -> None:
+    managers = {add(handsent, "Bob", "--role", "manager") for _ in range(2)}
+    add(handsent, "Mia", "--role", "manager")
+    said = handsent("user", "add", "Bob", "--role", "sender")
+    assert admit(KEY, said.stdout.strip()).user.role is Role.SENDER, "alone on stdout"
+    assert "Bob is no manager any more: 2 tokens ended" in said.stderr.splitlines()
+    assert ended(settings) == managers
+    [actor] = {event.actor for event in events(settings)}
+    assert actor == "handsent"
+    assert "any more" not in handsent("user", "add", "Bob", "--role", "sender").stderr
+    assert ended(settings) == managers, "the same role again ends nothing"
+
+
+def test_a_role_that_cannot_be_given_ends_nothing(handsent: Handsent, settings: dict[str, str]) -> None:
+    add(handsent, "Ada", "--oidc-subject", "subject")
+    add(handsent, "Bob", "--role", "manager")
+    handsent("user", "add", "Bob", "--role", "sender", "--oidc-subject", "subject", exit_code=1)
+    assert ended(settings) == set()
+    assert "Bob\tmanager\t1 tokens" in handsent("user", "list").stdout
 
 
 def test_an_identity_belongs_to_one_user(handsent: Handsent, settings: dict[str, str]) -> None:

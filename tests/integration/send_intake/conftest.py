@@ -43,7 +43,7 @@ class Intake:
 
     async def user(self, name: str) -> User:
         async with self.pool.acquire() as connection:
-            return await store_users.add_user(connection, "demo", name, Role.MANAGER)  # type: ignore[arg-type]
+            return (await store_users.add_user(connection, "demo", name, Role.MANAGER)).user  # type: ignore[arg-type]
 
     async def campaign(
         self,

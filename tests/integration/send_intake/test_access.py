@@ -11,6 +11,7 @@ from kernel import database
 from kernel.database import Pool
 from kernel.outbox import unpack
 from kernel.revocations import Revocations
+from kernel.testing import eventually
 from kernel.tokens import Role, User, admit
 from send_intake import store_tokens, store_users
 from send_intake.app_access import Access, Refused
@@ -63,7 +64,7 @@ def access(pool: Pool, passwords: Counting) -> Access:
 
 async def user(pool: Pool, name: str, password: str | None = None) -> User:
     async with pool.acquire() as connection:
-        made = await store_users.add_user(connection, "demo", name, Role.SENDER)  # type: ignore[arg-type]
+        made = (await store_users.add_user(connection, "demo", name, Role.SENDER)).user  # type: ignore[arg-type]
     if password is not None:
         await store_users.set_password(pool, made.user_id, QUICK.hash(password))
     return made
@@ -151,7 +152,7 @@ async def test_an_account_gets_a_number_that_nobody_has_taken(pool: Pool) -> Non
     taken = await pool.fetchval("SELECT '+1' || (last_value + 1) FROM sender_numbers")
     await pool.execute("INSERT INTO senders (number, account_id) VALUES ($1, $2)", taken, first.account_id)
     async with pool.acquire() as connection:
-        other = await store_users.add_user(connection, "another", "Eve", Role.MANAGER)  # type: ignore[arg-type]
+        other = (await store_users.add_user(connection, "another", "Eve", Role.MANAGER)).user  # type: ignore[arg-type]
     number = await pool.fetchval("SELECT sender FROM accounts WHERE account_id = $1", other.account_id)
     assert number != taken
     assert str(await pool.fetchval("SELECT account_id FROM senders WHERE number = $1", number)) == other.account_id
@@ -193,6 +194,57 @@ async def test_a_token_made_while_its_user_is_disabled_is_ended_or_refused(pool:
         assert await pool.fetchval(live, ada.user_id) == 0
         with pytest.raises(NotAllowed):
             await store_tokens.make(pool, KEY, ada, Kind.SESSION, "s", DAY)
+
+
+async def test_a_token_made_while_its_user_gets_another_role_is_ended_or_refused(pool: Pool) -> None:
+    for n in range(10):
+        ada = await user(pool, f"Ada {n}")
+
+        async def promote(name: str = ada.name) -> None:
+            async with pool.acquire() as connection:
+                added = await store_users.add_user(connection, "demo", name, Role.MANAGER)  # type: ignore[arg-type]
+            assert added.former is Role.SENDER
+
+        makes = [store_tokens.make(pool, KEY, ada, Kind.SESSION, "s", DAY) for _ in range(6)]
+        results = await asyncio.gather(*makes[:3], promote(), *makes[3:], return_exceptions=True)
+        assert all(isinstance(each, Made | NotAllowed | None) for each in results), results
+        live = "SELECT count(*) FROM tokens WHERE user_id = $1 AND revoked_at IS NULL"
+        assert await pool.fetchval(live, ada.user_id) == 0
+        with pytest.raises(NotAllowed):
+            await store_tokens.make(pool, KEY, ada, Kind.SESSION, "s", DAY)
+        await store_tokens.make(pool, KEY, ada._replace(role=Role.MANAGER), Kind.SESSION, "s", DAY)
+
+
+async def test_a_token_being_made_with_another_is_in_nobody_s_way_who_ends_all_of_the_user_s(pool: Pool) -> None:
+    ada = await user(pool, "Ada")
+    parent = await store_tokens.make(pool, KEY, ada, Kind.TOKEN, "parent", DAY)
+
+    async def waits() -> bool:
+        here = "FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database()"
+        return bool(await pool.fetchval(f"SELECT EXISTS (SELECT {here})"))
+
+    async with pool.acquire() as connection, connection.transaction():
+        await store_users.disable(connection, ada.user_id)
+        child = asyncio.create_task(store_tokens.make(pool, KEY, ada, Kind.TOKEN, "child", DAY, parent.token_id))
+        await eventually(waits, "the maker's wait for the user's row", 5)
+        await store_tokens.end(connection, await store_tokens.of_user(connection, ada.user_id), "x")
+    with pytest.raises(NotAllowed):
+        await child
+
+
+async def test_a_user_who_is_added_in_two_roles_at_once_has_tokens_of_one(pool: Pool) -> None:
+    async def add(name: str, role: Role) -> Made:
+        async with pool.acquire() as connection, connection.transaction():
+            added = await store_users.add_user(connection, "demo", name, role)  # type: ignore[arg-type]
+            return await store_tokens.make(connection, KEY, added.user, Kind.TOKEN, "t", DAY)
+
+    live = """SELECT t.token_id::text AS token_id, u.role FROM tokens t JOIN users u USING (user_id)
+               WHERE u.name = $1 AND t.revoked_at IS NULL"""
+    for n in range(20):
+        name = f"Ada {n % 5}"  # a new one, then one whom others have made
+        made = {each.token_id: each for each in await asyncio.gather(*(add(name, role) for role in Role))}
+        [row] = await pool.fetch(live, name)
+        assert made[row["token_id"]].user.role == row["role"]
 
 
 async def test_a_token_made_with_one_that_is_being_ended_is_ended_or_refused(pool: Pool) -> None:

@@ -38,7 +38,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def a_campaign(pool: Pool) -> Campaign:
     async with pool.acquire() as connection:
-        user = await store_users.add_user(connection, ACCOUNT, "Mia", store_users.Role.MANAGER)  # type: ignore[arg-type]
+        user = (await store_users.add_user(connection, ACCOUNT, "Mia", store_users.Role.MANAGER)).user  # type: ignore[arg-type]
     campaign = Campaign(str(uuid4()), user.account_id, Template((), (), ""), None, (SENDER,))
     await store.create_campaign(pool, campaign.campaign_id, user.account_id, user.user_id, "Spring", "Hello", None)
     return campaign

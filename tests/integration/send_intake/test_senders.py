@@ -230,7 +230,7 @@ async def test_a_campaign_answers_all_its_senders_and_its_latest_useful_time(int
 async def test_a_number_belongs_to_one_account_for_ever(intake: Intake) -> None:
     mia = await intake.user("Mia")
     async with intake.pool.acquire() as connection:
-        eve = await store_users.add_user(connection, "another", "Eve", Role.MANAGER)  # type: ignore[arg-type]
+        eve = (await store_users.add_user(connection, "another", "Eve", Role.MANAGER)).user  # type: ignore[arg-type]
     async with as_user(intake, mia) as http, as_user(intake, eve) as theirs:
         new, again = await http.post("/senders", json={"number": A}), await http.post("/senders", json={"number": A})
         assert (new.status_code, again.status_code) == (201, 200)

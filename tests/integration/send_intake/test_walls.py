@@ -42,7 +42,7 @@ async def ann(intake: Intake, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     campaign = await intake.campaign(3, None, await intake.user("Ben"))
     assert take_out_the_account_filter(monkeypatch, q) >= {"campaign", "campaigns"}
     async with intake.pool.acquire() as connection:
-        user = await store_users.add_user(connection, "another", "Ann", Role.MANAGER)  # type: ignore[arg-type]
+        user = (await store_users.add_user(connection, "another", "Ann", Role.MANAGER)).user  # type: ignore[arg-type]
     async with as_user(intake, user) as http:
         yield Stranger(user, api_of(http), http, intake, campaign)
 

@@ -1,7 +1,11 @@
 """Where a request comes from, and who asks."""
 
+from types import SimpleNamespace
+
 import pytest
+from send_intake.api_sessions import address_of
 from send_intake.origin import client_address, is_ours
+from starlette.requests import Request
 
 HOST = "handsent.example"
 
@@ -47,3 +51,18 @@ def test_a_request_without_a_host_is_from_nowhere() -> None:
 )
 def test_only_what_our_own_proxies_saw_is_believed(forwarded_for: str, proxies: int, address: str) -> None:
     assert client_address("peer", forwarded_for, proxies) == address
+
+
+@pytest.mark.parametrize(
+    ("lines", "address"),
+    [
+        (["forged, 1.1.1.1"], "1.1.1.1"),
+        (["forged", "1.1.1.1"], "1.1.1.1"),  # a proxy that adds a line, as HAProxy's `option forwardfor` does
+        (["forged, forged too", "", "1.1.1.1"], "1.1.1.1"),
+        ([], "peer"),
+    ],
+)
+def test_a_line_that_a_proxy_adds_counts_as_what_it_appends(lines: list[str], address: str) -> None:
+    app = SimpleNamespace(state=SimpleNamespace(settings=SimpleNamespace(trusted_proxies=1)))
+    headers = [(b"x-forwarded-for", line.encode()) for line in lines]
+    assert address_of(Request({"type": "http", "app": app, "client": ("peer", 1), "headers": headers})) == address

@@ -30,6 +30,15 @@ UPDATE users SET oidc_subject = $2 WHERE user_id = $1;
 -- A user who was disabled may sign in again.
 UPDATE users SET disabled_at = NULL WHERE user_id = $1 AND disabled_at IS NOT NULL;
 
+-- name: lock_user
+-- A user by account and name, whose role may change. Whoever makes a token for them waits, or is seen by the next
+-- statement.
+SELECT user_id::text, role FROM users WHERE account_id = $1 AND name = $2 FOR NO KEY UPDATE;
+
+-- name: change_role
+-- What the user may do from now on.
+UPDATE users SET role = $2 WHERE user_id = $1;
+
 -- name: disable_user
 -- The user may not sign in any more. Whoever makes a token for them holds this row: it is seen by the next statement.
 UPDATE users SET disabled_at = coalesce(disabled_at, clock_timestamp()) WHERE user_id = $1;
@@ -39,14 +48,17 @@ UPDATE users SET disabled_at = coalesce(disabled_at, clock_timestamp()) WHERE us
 UPDATE users SET password_hash = $2 WHERE user_id = $1;
 
 -- name: add_token
--- A token of a user who may sign in, made with one that has not been ended.
+-- A token of a user who may sign in, and has this role, made with one that has not been ended. The user's row is locked
+-- before the token's, as by whoever ends all they have, or the two would deadlock.
+WITH u AS MATERIALIZED (
+    SELECT account_id, user_id FROM users
+     WHERE user_id = $2 AND account_id = $3 AND role = $9 AND disabled_at IS NULL FOR SHARE
+)
 INSERT INTO tokens (token_id, account_id, user_id, kind, name, hash, made_with, expires_at)
 SELECT $1, u.account_id, u.user_id, $4, $5, $6, $7, $8
-  FROM users u
- WHERE u.user_id = $2 AND u.account_id = $3 AND u.disabled_at IS NULL
-   AND ($7::uuid IS NULL OR EXISTS (
-        SELECT FROM tokens p WHERE p.token_id = $7 AND p.user_id = u.user_id AND p.revoked_at IS NULL FOR SHARE))
-   FOR SHARE OF u
+  FROM u
+ WHERE $7::uuid IS NULL OR EXISTS (
+        SELECT FROM tokens p WHERE p.token_id = $7 AND p.user_id = u.user_id AND p.revoked_at IS NULL FOR SHARE)
 RETURNING created_at;
 
 -- name: origin_of_token

@@ -283,7 +283,5 @@ SELECT account_id::text, sender FROM accounts WHERE name = $1;
 SELECT sender FROM accounts WHERE account_id = $1;
 
 -- name: add_user
--- A user; one who exists gets the role.
-INSERT INTO users (user_id, account_id, name, role) VALUES ($1, $2, $3, $4)
-ON CONFLICT (account_id, name) DO UPDATE SET role = excluded.role
-RETURNING user_id::text;
+-- A user; one who exists stays as they are.
+INSERT INTO users (user_id, account_id, name, role) VALUES ($1, $2, $3, $4) ON CONFLICT (account_id, name) DO NOTHING;
