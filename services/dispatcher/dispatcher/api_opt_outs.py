@@ -43,6 +43,12 @@ class NewOptOut(BaseModel):
     source: Literal["manual", "legal"] = "manual"
 
 
+class Searched(BaseModel):
+    """Whom to look for."""
+
+    phone: str = Field(max_length=64)
+
+
 class OptOuts:
     """The list of an account."""
 
@@ -56,6 +62,8 @@ class OptOuts:
             response_model=answers.OptOutPage)  # fmt: skip
         add("", self.add, methods=["POST"], status_code=201, route_class_override=Guarded, openapi_extra=change,
             response_model=answers.OptOut, responses={200: {"model": answers.OptOut}})  # fmt: skip
+        add("/search", self.search, methods=["POST"], route_class_override=Guarded, openapi_extra=read,
+            response_model=answers.OptOutPage)  # fmt: skip
         add("/export.csv", self.export, methods=["GET"], route_class_override=Guarded, openapi_extra=read,
             response_class=Response, responses=text("text/csv", ", ".join(csv_list.EXPORTED)))  # fmt: skip
         add("/import", self.import_, methods=["POST"], route_class_override=GuardedDirect,
@@ -70,16 +78,18 @@ class OptOuts:
         request: Request,
         after: UUID | None = None,
         limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = 100,
-        phone: Annotated[str | None, Query(max_length=64)] = None,
     ) -> Any:
-        """Who has opted out; `after` is the `next` of the page before, `phone` asks for one person."""
+        """Who has opted out; `after` is the `next` of the page before."""
         account_id = user_of(request).account_id
-        if phone:
-            found = await self._find(user_of(request), person_id(self._secret, account_id, self._number(phone)))
-            return json_response({"opt_outs": [found.shown] if found is not None and found.in_force else []})
         rows = await store_opt_outs.page(self._pool, self._vault, account_id, str(after) if after else None, limit)
         more = {"next": rows[-1]["person_id"]} if len(rows) == limit else {}
         return json_response({"opt_outs": rows, **more})
+
+    async def search(self, request: Request, asked: Searched) -> Any:
+        """One person's opt-out, if it is in force. A POST, for a number has no place in an address."""
+        user = user_of(request)
+        found = await self._find(user, person_id(self._secret, user.account_id, self._number(asked.phone)))
+        return json_response({"opt_outs": [found.shown] if found is not None and found.in_force else []})
 
     async def add(self, request: Request, opt_out: NewOptOut) -> Any:
         """Opts a person out. In force, committed, when this is answered."""

@@ -53,7 +53,9 @@ async def main(stop: runner.Stop) -> None:
     api = build_api(pool, vault, settings, presses, access, wake_relay, probes.ready, probes.status)
     await runner.together(
         stop,
-        runner.serve(CookieDoor(ahead_of(api, hot_routes())), settings.bind_host, settings.intake_port),
+        runner.serve(
+            CookieDoor(ahead_of(api, hot_routes()), settings.token_key), settings.bind_host, settings.intake_port
+        ),
         access.revocations.run(),
         relay.run(),
         presses.run(),

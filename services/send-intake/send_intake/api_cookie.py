@@ -1,5 +1,6 @@
 """A browser's way in: the session is in a cookie no script can read, and becomes a bearer token before anybody asks."""
 
+from kernel.tokens import BadToken, admit
 from kernel.web import Problem, problem_response
 from starlette.requests import Request
 from starlette.responses import Response
@@ -8,14 +9,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from send_intake.origin import SAFE, is_ours
 
 COOKIE = "handsent_session"
+PAGE_IS_OF = "handsent-user"
 API = ("/api/",)
 
 
 class CookieDoor:
-    """In front of the API. A request with an Authorization header of its own is none of a browser's doing."""
+    """In front of the API. A request with an Authorization header of its own is none of a browser's doing.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    A page says whose it is (`Handsent-User`), for the cookie may have become somebody else's since it was loaded: what
+    was pressed there is never put down to them.
+    """
+
+    def __init__(self, app: ASGIApp, token_key: str) -> None:
+        self._app, self._token_key = app, token_key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(API):
@@ -24,13 +30,25 @@ class CookieDoor:
                 request = Request(scope)
                 token = session_of(request)
                 if token and b"authorization" not in names:
-                    if not may_act(request):
-                        await problem_response(cross_site())(scope, receive, send)
+                    refused = self._refused(request, token)
+                    if refused is not None:
+                        await problem_response(refused)(scope, receive, send)
                         return
                     scope["headers"].append((b"authorization", b"Bearer " + token.encode()))
                 # The services behind get the bearer token and no cookie.
                 scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"cookie"]
         await self._app(scope, receive, send)
+
+    def _refused(self, request: Request, token: str) -> Problem | None:
+        if not may_act(request):
+            return cross_site()
+        page_is_of = request.headers.get(PAGE_IS_OF)
+        try:
+            if page_is_of and admit(self._token_key, token).user.user_id != page_is_of:
+                return another_user()
+        except BadToken:
+            pass  # that it is none is for the API to say
+        return None
 
 
 def session_of(request: Request) -> str:
@@ -51,6 +69,10 @@ def said_ours(request: Request) -> bool | None:
 
 def cross_site() -> Problem:
     return Problem(403, "cross_site", "This came from another site's page, or does not say where it came from.")
+
+
+def another_user() -> Problem:
+    return Problem(409, "another_user", "Somebody else has signed in in this browser since this page was loaded.")
 
 
 def put_session(response: Response, token: str, max_age_s: int, secure: bool) -> None:

@@ -113,8 +113,8 @@ class Forwarder:
         except (aiohttp.ClientError, TimeoutError, OSError):
             raise Problem(503, "try_again", "Progress cannot be read now; try again.") from None
 
-    async def read(self, token: str, path: str, **query: str) -> Any:
-        """What the service behind the path answers a GET, asked in the name of the token's owner.
+    async def read(self, token: str, path: str, body: dict[str, str] | None = None, **query: str) -> Any:
+        """What the service behind the path answers a GET, or a POST of the body, in the name of the token's owner.
 
         Raises Problem: the service's own, or 503 while it is away.
         """
@@ -122,8 +122,13 @@ class Forwarder:
         headers = {"authorization": f"Bearer {token}"}
         given = {name: value for name, value in query.items() if value}
         try:
-            async with self.session().get(
-                f"{base}/api/v1{path}", params=given, headers=headers, timeout=_ask()
+            async with self.session().request(
+                "GET" if body is None else "POST",
+                f"{base}/api/v1{path}",
+                json=body,
+                params=given,
+                headers=headers,
+                timeout=_ask(),
             ) as answer:
                 found = orjson.loads(await answer.read())
         except (aiohttp.ClientError, TimeoutError, OSError, orjson.JSONDecodeError):

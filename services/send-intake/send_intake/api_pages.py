@@ -6,9 +6,11 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Request, Response
 from itsdangerous import BadData, URLSafeTimedSerializer
 from kernel.openapi import opens
+from kernel.tokens import User
 from kernel.web import Direct, Problem
 from starlette.responses import RedirectResponse
 
+from send_intake import store_sending
 from send_intake.api_cookie import cross_site, drop_session, may_act, put_session, said_ours
 from send_intake.api_sessions import MAX_NAME, access_of, address_of, issuer_away, refusal
 from send_intake.app_access import SESSION, Refused
@@ -52,15 +54,24 @@ async def sign_in(request: Request) -> Response:
 
 
 async def sign_out(request: Request) -> Response:
-    """Ends the session in every service."""
+    """Ends the session in every service; the rows that were shown go back."""
     if not may_act(request):
         raise cross_site()
     claims = signed_in(request)
     if claims is not None:
+        await _gives_back(request, claims.user)
         await access_of(request).end([claims.token_id], claims.user.user_id)
     response = RedirectResponse("/sign-in?signed=out", 303)
     drop_session(response, _secure(request))
     return response
+
+
+async def _gives_back(request: Request, user: User) -> None:
+    """The page says so itself when it goes, but by then it may have no session any more."""
+    pool = request.app.state.pool
+    held = await store_sending.of_user(pool, user.account_id, user.user_id)
+    if held is not None:
+        await store_sending.leave(pool, user.account_id, held["campaign_id"], user.user_id)
 
 
 # --- by way of the issuer --------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from kernel.web import Direct, Handler, Problem, read_body, user_of
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from send_intake import views
-from send_intake.api_cookie import cross_site, may_act, session_of
+from send_intake.api_cookie import another_user, cross_site, may_act, session_of
 
 ROOT = Path(__file__).parent
 HEADERS: Mapping[str, str] = {
@@ -132,14 +132,19 @@ def local(path: str) -> str:
 
 
 async def form_of(request: Request) -> dict[str, str]:
-    """The fields of a form, the first of each name. Raises Problem 413, 415, 422."""
+    """The fields of a form, the first of each name. Raises Problem 413, 415, 422; 409 for another user's page."""
     if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         raise Problem(415, "unsupported_media_type", "Send the form of the page.")
     body = (await read_body(request, MOST_FORM)).decode("utf-8", "replace")
     try:
-        return {name: values[0] for name, values in parse_qs(body, keep_blank_values=True, max_num_fields=10).items()}
+        parsed = parse_qs(body, keep_blank_values=True, max_num_fields=10)
     except ValueError:
         raise Problem(422, "invalid", "Send the form of the page.") from None
+    form = {name: values[0] for name, values in parsed.items()}
+    user = getattr(request.state, "user", None)
+    if user is not None and form.get("user", user.user_id) != user.user_id:
+        raise another_user()
+    return form
 
 
 router = APIRouter(route_class=Direct, include_in_schema=False)

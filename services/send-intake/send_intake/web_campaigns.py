@@ -126,10 +126,10 @@ async def _end_page(request: Request, campaign: dict[str, Any], wrong: str = "")
 # --- common to pages -------------------------------------------------------------------------------------
 
 
-async def read(request: Request, path: str, **query: str) -> Any:
+async def read(request: Request, path: str, body: dict[str, str] | None = None, **query: str) -> Any:
     """What a service behind this one answers the person who asks for the page. Raises Problem."""
     forwarder: Forwarder = request.app.state.forwarder
-    return await forwarder.read(session_of(request), path, **query)
+    return await forwarder.read(session_of(request), path, body, **query)
 
 
 async def _campaign(request: Request) -> dict[str, Any]:

@@ -56,6 +56,7 @@ async def begin(request: Request) -> Response:
 async def stop(request: Request) -> Response:
     """The user stops; their rows go back."""
     user = user_of(request)
+    await form_of(request)
     row = await campaign_row(request, request.path_params["campaign_id"])
     await store_sending.stop(request.app.state.pool, user.account_id, row["id"], user.user_id)
     return see_other("/campaigns")
@@ -64,6 +65,7 @@ async def stop(request: Request) -> Response:
 async def leave(request: Request) -> Response:
     """The page was closed: the rows it showed go back at once."""
     user = user_of(request)
+    await form_of(request)
     row = await campaign_row(request, request.path_params["campaign_id"])
     await store_sending.leave(request.app.state.pool, user.account_id, row["id"], user.user_id)
     return Response(status_code=204)

@@ -6,6 +6,7 @@ const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 const number = new Intl.NumberFormat("en-US");
 const say = (words) => { $("#said").textContent = words; };
+const USER = document.body.dataset.user || ""; // whose page this is, whoever has signed in since
 
 // --- times ----------------------------------------------------------------------------------------------
 
@@ -50,6 +51,8 @@ function countDown() {
 
 // --- asking ---------------------------------------------------------------------------------------------
 
+const ANSWER_MS = 20000;
+
 class Refused extends Error {
   constructor(status, problem) {
     super(problem.detail || `The answer was ${status}.`);
@@ -59,12 +62,20 @@ class Refused extends Error {
   }
 }
 
-// Answers JSON, or throws Refused for a word of the service's and TypeError where nothing came.
+// Answers JSON, or throws Refused for a word of the service's and another error where nothing of it came: no answer in
+// time, or one of somebody in between. What the page asks, it asks for its own user: the service refuses it for another.
 async function ask(method, path, body) {
-  const headers = body === undefined ? {} : { "Content-Type": "application/json" };
-  const answer = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
-  const said = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Refused(answer.status, said);
+  const headers = USER ? { "Handsent-User": USER } : {};
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const text = body === undefined ? undefined : JSON.stringify(body);
+  const answer = await fetch(path, { method, headers, body: text, redirect: "error", signal: AbortSignal.timeout(ANSWER_MS) });
+  const said = await answer.json().catch(() => null);
+  if (!answer.ok) {
+    const refused = new Refused(answer.status, said || {});
+    if (refused.code === "another_user") location.reload();
+    throw refused;
+  }
+  if (said === null && answer.status !== 204) throw new TypeError("this is no answer of the service's");
   return said;
 }
 
@@ -82,9 +93,11 @@ function connection(words) {
   element.textContent = words;
 }
 
-// Server-sent events; where they are blocked or break, asks every few seconds until they are back.
+// Server-sent events; where they are blocked or break, asks every few seconds until they are back. Only while the page
+// is seen: a browser opens few connections to a host, and pages in the background would take them from the one in use.
+// Answers what ends it.
 function follow(url, event, poll, take) {
-  let source, polling = null, quiet = 0;
+  let source = null, polling = null, quiet = 0, doubt = null, ended = false;
   const stop = () => { clearInterval(polling); polling = null; };
   const startPolling = () => {
     polling ??= setInterval(async () => {
@@ -92,7 +105,7 @@ function follow(url, event, poll, take) {
         if (error instanceof Refused && error.status === 401) return location.reload();
         connection("The figures stand still: there is no connection. They go on by themselves.");
       }
-      if (source.readyState === EventSource.CLOSED && ++quiet % 5 === 0) open();
+      if (source?.readyState === EventSource.CLOSED && ++quiet % 5 === 0) open();
     }, 2000);
   };
   function open() {
@@ -100,9 +113,23 @@ function follow(url, event, poll, take) {
     source.addEventListener(event, (message) => { stop(); connection(""); take(JSON.parse(message.data)); });
     source.onerror = startPolling;
   }
-  open();
-  const doubt = setTimeout(() => { if (source.readyState !== EventSource.OPEN) startPolling(); }, 3000);
-  addEventListener("pagehide", () => { clearTimeout(doubt); stop(); source.close(); });
+  function begin() {
+    if (source || ended) return;
+    open();
+    doubt = setTimeout(() => { if (source?.readyState !== EventSource.OPEN) startPolling(); }, 3000);
+  }
+  function close() {
+    clearTimeout(doubt);
+    stop();
+    source?.close();
+    source = null;
+  }
+  const arrange = () => document.hidden ? close() : begin();
+  arrange();
+  document.addEventListener("visibilitychange", arrange);
+  addEventListener("pagehide", close);
+  addEventListener("pageshow", arrange);
+  return () => { ended = true; close(); };
 }
 
 function put(root, name, value) {
@@ -161,12 +188,33 @@ function showCards(found) {
 }
 
 function followCards(ids) {
-  if (!ids) return;
+  if (!ids) return () => {};
   const poll = async () => {
     const found = await ask("GET", `/api/v1/campaigns/compare?ids=${ids}`);
     return Object.fromEntries(found.campaigns.map((one) => [one.campaign_id, one]));
   };
-  follow(`/campaigns/live?ids=${ids}`, "figures", poll, showCards);
+  return follow(`/campaigns/live?ids=${ids}`, "figures", poll, showCards);
+}
+
+// Campaigns that were made since are put before the others.
+function followCampaigns(ids) {
+  const MOST = 50, cards = $(".cards");
+  let unfollow = followCards(ids);
+  setInterval(async () => {
+    if (document.hidden) return;
+    const answer = await fetch("/campaigns", { redirect: "error" }).catch(() => null);
+    if (!answer?.ok) return;
+    const found = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (found.body.dataset.user !== USER) return location.reload();
+    const fresh = $$("[data-campaign]", found).filter((card) => !$(`[data-campaign="${card.dataset.campaign}"]`));
+    if (!fresh.length) return;
+    localise(found);
+    $(".empty")?.remove();
+    cards.prepend(...fresh);
+    unfollow();
+    unfollow = followCards($$("[data-campaign]").slice(0, MOST).map((card) => card.dataset.campaign).join(","));
+    say(fresh.length === 1 ? "A campaign was made." : `${fresh.length} campaigns were made.`);
+  }, 10000);
 }
 
 // --- uploads --------------------------------------------------------------------------------------------
@@ -176,6 +224,7 @@ function upload(path, file, onProgress) {
     const request = new XMLHttpRequest();
     request.open("POST", path);
     request.setRequestHeader("Content-Type", "text/csv");
+    request.setRequestHeader("Handsent-User", USER);
     request.responseType = "json";
     request.upload.onprogress = (event) => onProgress(event.loaded, event.total);
     request.onload = () => request.status < 300 ? resolve(request.response) : reject(new Refused(request.status, request.response || {}));
@@ -362,33 +411,97 @@ class Kept {
       const transaction = database.transaction("presses", mode, { durability: "strict" });
       const request = work(transaction.objectStore("presses"));
       transaction.oncomplete = () => resolve(request.result);
-      transaction.onerror = () => reject(transaction.error);
+      transaction.onerror = transaction.onabort = () => reject(transaction.error);
     });
   }
 
   #key(recipient) { return [this.user, this.campaign, recipient]; }
-  put(recipient) { return this.#store("readwrite", (store) => store.put({ user: this.user, campaign: this.campaign, recipient, at: Date.now() })); }
+  put(recipient, name) {
+    const press = { user: this.user, campaign: this.campaign, recipient, name, at: Date.now() };
+    return this.#store("readwrite", (store) => store.put(press));
+  }
   drop(recipient) { return this.#store("readwrite", (store) => store.delete(this.#key(recipient))); }
-  async all() {
-    const range = IDBKeyRange.bound([this.user, this.campaign, ""], [this.user, this.campaign, "\uffff"]);
-    return (await this.#store("readonly", (store) => store.getAll(range))).map((one) => one.recipient);
+  // The user's presses in this campaign; without a campaign, in all.
+  all() {
+    const range = IDBKeyRange.bound([this.user, this.campaign || "", ""], [this.user, this.campaign || "\uffff", "\uffff"]);
+    return this.#store("readonly", (store) => store.getAll(range));
+  }
+}
+
+const presses = (count) => `${number.format(count)} ${count === 1 ? "press" : "presses"}`;
+
+// A line that stays until it is dismissed; `acts` are buttons: [words, what they do].
+function line(words, acts = [], dismissed = () => {}) {
+  const item = document.createElement("li"), text = document.createElement("span");
+  text.textContent = words;
+  item.append(text);
+  for (const [name, act] of [...acts, ["Dismiss", dismissed]]) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "quiet";
+    button.textContent = name;
+    button.addEventListener("click", () => { item.remove(); act(); });
+    item.append(button);
+  }
+  $("#errors").append(item);
+  say(words);
+}
+
+const WHY = {
+  campaign_ended: "the campaign has ended",
+  not_found: "not on this list any more",
+};
+const notSent = (said, who) => `${who} was not SENT: ${WHY[said.code] || said.detail || said.code}.`;
+
+// On the page of a campaign that its user does not send, or that has ended: what is kept for it is not kept quiet.
+async function tellKept(main) {
+  const campaign = main.dataset.sending, kept = new Kept(USER, campaign), found = await kept.all().catch(() => []);
+  if (!found.length) return;
+  const forget = async () => { for (const one of found) await kept.drop(one.recipient).catch(() => {}); };
+  if (main.dataset.begun === "no") {
+    const words = `${presses(found.length)} of yours in this campaign did not reach us and ${found.length === 1 ? "is" : "are"} kept in this browser`;
+    return line(`${words}. Start sending, and they are sent.`, [["Forget them", forget]]);
+  }
+  for (let at = 0; at < found.length; at += BATCH) {
+    const some = found.slice(at, at + BATCH), names = new Map(some.map((one) => [one.recipient, one.name]));
+    const said = await ask("POST", `/api/v1/campaigns/${campaign}/send`, { recipients: some.map((one) => ({ recipient_id: one.recipient })) });
+    for (const result of said.results) {
+      if (result.status >= 500) continue;
+      await kept.drop(result.recipient_id).catch(() => {});
+      if (result.status !== 200) line(notSent(result, names.get(result.recipient_id) || "Somebody"));
+    }
+  }
+}
+
+// On Current Campaigns: where presses are kept that have not reached us.
+async function tellAllKept() {
+  const count = new Map();
+  for (const one of await new Kept(USER, "").all().catch(() => [])) count.set(one.campaign, (count.get(one.campaign) || 0) + 1);
+  for (const [campaign, kept] of count) {
+    const name = $(`[data-campaign="${campaign}"] h2`)?.textContent.trim() || "a campaign that is not open any more";
+    line(`${presses(kept)} of yours did not reach us and ${kept === 1 ? "is" : "are"} kept in this browser: ${name}.`, [["See", () => { location.href = `/campaigns/${campaign}/send`; }]]);
   }
 }
 
 // --- sending --------------------------------------------------------------------------------------------
 
 const FEW = 60, MORE = 100, MOST_SHOWN = 250, BATCH = 500, LOOK_MS = 5000, PROLONG_MS = 5 * 60000;
+const STORED_MS = 1000; // a browser that does not answer keeps nothing, and still sends
+const OLD_MS = 12 * 3600000; // as long as a session: a press that is older is asked about before it is sent
 
 class Sending {
   constructor(main) {
     this.campaign = main.dataset.sending;
     this.due = main.dataset.due ? new Date(main.dataset.due) : null;
-    this.kept = new Kept(main.dataset.user, this.campaign);
+    this.kept = new Kept(USER, this.campaign);
+    this.names = new Map(); // of whom a line may have to tell
+    this.flying = new Set(); // POSTs under way
     this.rows = $("#rows");
     this.seen = new Set($$("[data-row]").map((row) => row.dataset.row));
     this.away = new Set(); // pressed, and not answered because nothing came back
     this.mine = 0;
-    this.over = false;
+    this.over = false; // nobody can be pressed any more
+    this.halted = false; // nor is anything that is kept sent from here
     this.asking = false;
     this.flushing = false;
     this.watch();
@@ -406,7 +519,13 @@ class Sending {
       if (event.key === "ArrowDown" || event.key === "ArrowUp") this.step(event);
     });
     addEventListener("online", () => this.flush());
-    addEventListener("pagehide", () => navigator.sendBeacon(`/campaigns/${this.campaign}/send/leave`));
+    const others = new BroadcastChannel(`handsent ${this.campaign}`); // another tab of this user's has the same rows
+    others.onmessage = () => { for (const ms of [500, 3000]) setTimeout(() => this.more(true), ms); };
+    addEventListener("pagehide", () => {
+      navigator.sendBeacon(`/campaigns/${this.campaign}/send/leave`, new URLSearchParams({ user: USER }));
+      others.postMessage("its rows were given back");
+    });
+    $("form[data-stop]").addEventListener("submit", (event) => this.stopping(event));
     addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
     setInterval(() => this.look(), LOOK_MS);
     setInterval(() => this.more(true), PROLONG_MS);
@@ -423,10 +542,15 @@ class Sending {
 
   // Sends what an earlier page of this user's had pressed and no answer had come for.
   async recover() {
-    for (const recipient of await this.kept.all().catch(() => [])) {
-      this.away.add(recipient);
-      const row = $(`[data-row="${recipient}"]`);
-      if (row) this.mark(row, "kept", "kept; will be sent");
+    const old = [];
+    for (const { recipient, name, at } of await this.kept.all().catch(() => [])) {
+      this.names.set(recipient, name);
+      if (Date.now() - at > OLD_MS) old.push(recipient); else this.hold(recipient);
+    }
+    if (old.length) {
+      const forget = async () => { for (const recipient of old) await this.kept.drop(recipient).catch(() => {}); };
+      const send = () => { for (const recipient of old) this.hold(recipient); this.flush(); };
+      line(`${presses(old.length)} from more than 12 hours ago did not reach us. Are they still to be sent?`, [["Send them", send], ["Forget them", forget]]);
     }
     if (this.away.size) await this.flush();
     this.first();
@@ -441,7 +565,9 @@ class Sending {
     this.mark(row, "", "sending");
     const next = this.after(row);
     if (next) next.focus({ preventScroll: !byKey }); else $("#done").hidden = false;
-    this.send(row.dataset.row, row, name);
+    const sent = this.send(row.dataset.row, name);
+    this.flying.add(sent);
+    sent.finally(() => this.flying.delete(sent));
     this.more();
   }
 
@@ -459,48 +585,60 @@ class Sending {
     $(".row-state", row).textContent = words;
   }
 
-  async send(recipient, row, name) {
-    const stored = this.kept.put(recipient).catch(() => {}); // a browser that keeps nothing still sends
-    await stored;
+  async send(recipient, name) {
+    this.names.set(recipient, name);
+    await Promise.race([this.kept.put(recipient, name).catch(() => {}), new Promise((done) => setTimeout(done, STORED_MS))]);
     try {
       const said = await ask("POST", `/api/v1/campaigns/${this.campaign}/recipients/${recipient}/send`);
-      await this.answered(recipient, { status: 200, ...said }, name);
+      if (!said.processed_at) throw new TypeError("this is no answer of the service's");
+      await this.answered(recipient, { status: 200, ...said });
     } catch (error) {
-      if (error instanceof Refused && error.status < 500 && error.status !== 401 && error.status !== 408 && error.status !== 429) {
-        await this.answered(recipient, { status: error.status, code: error.code, detail: error.message }, name);
-      } else this.keep(recipient, error);
+      if (error instanceof Refused && error.code !== "another_user" && error.status < 500 && ![401, 408, 429].includes(error.status)) {
+        await this.answered(recipient, { status: error.status, code: error.code, detail: error.message });
+      } else {
+        this.hold(recipient);
+        this.tell(error);
+      }
     }
   }
 
-  keep(recipient, error) {
+  // It is kept until there is an answer.
+  hold(recipient) {
     this.away.add(recipient);
     const row = $(`[data-row="${recipient}"]`);
     if (row) this.mark(row, "kept", "kept; will be sent");
-    this.tell(error instanceof Refused && error.status === 401);
   }
 
-  tell(signedOut = false) {
-    const note = $("#connection");
-    note.hidden = this.away.size === 0;
-    note.dataset.by = this.away.size ? "presses" : "";
-    const kept = `${this.away.size} ${this.away.size === 1 ? "press is" : "presses are"} kept in this browser`;
-    note.textContent = signedOut
-      ? `You are signed out. ${kept} and will be sent when you sign in again.`
-      : `There is no connection. ${kept}, also through a reload, and will be sent once it is back.`;
+  // What keeps the presses that are kept.
+  tell(error) {
+    const note = $("#connection"), count = this.away.size;
+    note.hidden = count === 0;
+    note.dataset.by = count ? "presses" : "";
+    const kept = `${presses(count)} ${count === 1 ? "is" : "are"} kept in this browser`, status = error instanceof Refused ? error.status : 0;
+    if (status === 401) note.textContent = `You are signed out. ${kept} and will be sent when you sign in again.`;
+    else if (status) note.textContent = `The service cannot take everything at the moment. ${kept}, also through a reload, and will be sent once it can.`;
+    else note.textContent = `There is no connection. ${kept}, also through a reload, and will be sent once it is back.`;
   }
 
-  async answered(recipient, said, name) {
+  async answered(recipient, said) {
+    if (said.code === "not_sending") { // it stays kept: nobody has refused it for good
+      this.hold(recipient);
+      this.halt();
+      return;
+    }
     this.away.delete(recipient);
     await this.kept.drop(recipient).catch(() => {});
     const row = $(`[data-row="${recipient}"]`);
-    const who = name || (row ? $(".row-name", row).firstChild.textContent.trim() : "somebody");
+    const who = this.names.get(recipient) || (row ? $(".row-name", row).firstChild.textContent.trim() : "Somebody");
+    this.names.delete(recipient);
     if (said.status === 200) {
       this.mine += 1;
       $("#mine").textContent = number.format(this.mine);
       if (row) this.mark(row, "confirmed", this.words(said));
     } else {
       if (row) this.mark(row, "refused", "not sent");
-      this.refused(said, who);
+      if (said.code === "campaign_ended") this.end();
+      line(notSent(said, who), [], () => this.open()[0]?.focus());
     }
     if (!this.away.size) this.tell();
   }
@@ -511,54 +649,60 @@ class Sending {
     return due > processed && due > new Date() ? `goes at ${clock.format(due)}` : "SENT";
   }
 
-  refused(said, who) {
-    const what = {
-      campaign_ended: `${who} was not SENT: the campaign has ended.`,
-      not_sending: `${who} was not SENT: you are not sending this campaign any more. Start again, or move over.`,
-      not_found: `${who} was not SENT: not on this list any more.`,
-    }[said.code] || `${who} was not SENT: ${said.detail || said.code}`;
-    if (said.code === "campaign_ended") this.end();
-    const item = document.createElement("li"), words = document.createElement("span"), dismiss = document.createElement("button");
-    words.textContent = what;
-    dismiss.className = "quiet";
-    dismiss.textContent = "Dismiss";
-    dismiss.addEventListener("click", () => { item.remove(); this.open()[0]?.focus(); });
-    item.append(words, dismiss);
-    $("#errors").append(item);
-    say(what);
+  end() { this.close("The campaign has ended. Nobody can be SENT any more."); }
+
+  // The user has stopped, or moved over to another campaign, in another tab.
+  halt() {
+    this.halted = true;
+    if (!this.close("You are not sending this campaign any more.")) return;
+    Promise.allSettled([...this.flying]).then(() => {
+      const count = this.away.size;
+      const kept = count ? ` ${presses(count)} ${count === 1 ? "is" : "are"} kept in this browser, and sent when you start again.` : "";
+      line(`You are not sending this campaign any more.${kept}`, [["Start again", () => location.reload()]]);
+    });
   }
 
-  end() {
-    if (this.over) return;
+  close(words) {
+    if (this.over) return false;
     this.over = true;
     for (const button of this.open()) button.disabled = true;
     const done = $("#done");
     done.hidden = false;
-    done.textContent = "The campaign has ended. Nobody can be SENT any more.";
-    say(done.textContent);
+    done.textContent = words;
+    say(words);
+    return true;
+  }
+
+  // What was pressed is sent before the user stops.
+  async stopping(event) {
+    if (!this.flying.size && !this.away.size) return;
+    event.preventDefault();
+    const form = event.target;
+    await Promise.allSettled([...this.flying]);
+    await this.flush();
+    if (!this.away.size) return form.submit();
+    line(`${presses(this.away.size)} ${this.away.size === 1 ? "has" : "have"} not reached us yet. They stay kept in this browser.`, [["Stop all the same", () => form.submit()]]);
   }
 
   // All that is kept, in batches, by one tab at a time.
   async flush() {
-    if (this.flushing || !this.away.size) return;
+    if (this.flushing || this.halted || !this.away.size) return;
     this.flushing = true;
+    const asked = new Set(); // each once in a round: what cannot be taken now must not hold up the others
     const work = async () => {
-      while (this.away.size) {
-        const some = [...this.away].slice(0, BATCH);
+      for (let some; !this.halted && (some = [...this.away].filter((one) => !asked.has(one)).slice(0, BATCH)).length;) {
+        for (const one of some) asked.add(one);
         const said = await ask("POST", `/api/v1/campaigns/${this.campaign}/send`, { recipients: some.map((recipient_id) => ({ recipient_id })) });
-        for (const result of said.results) {
-          if (result.status >= 500) return;
-          await this.answered(result.recipient_id, result);
-        }
+        for (const result of said.results) if (result.status < 500) await this.answered(result.recipient_id, result);
       }
+      if (this.away.size && !this.halted) this.tell(new Refused(503, {}));
     };
     try { await (navigator.locks ? navigator.locks.request(`handsent ${this.campaign}`, work) : work()); }
-    catch (error) { this.tell(error instanceof Refused && error.status === 401); }
+    catch (error) { this.tell(error); }
     finally { this.flushing = false; }
   }
 
   look() {
-    if (this.over) return;
     this.flush();
     this.more();
   }
@@ -577,7 +721,7 @@ class Sending {
       this.first();
     } catch (error) {
       if (error instanceof Refused && error.code === "campaign_ended") this.end();
-      else if (error instanceof Refused && error.code === "not_sending") location.reload();
+      else if (error instanceof Refused && error.code === "not_sending") this.halt();
     } finally { this.asking = false; }
   }
 
@@ -641,12 +785,13 @@ function watchPages() {
 }
 
 function watchOptOuts() {
+  const search = $("#search"), again = () => search.value ? search.form.requestSubmit() : location.reload();
   const form = $("form[data-opt-out]");
   form?.addEventListener("submit", async (event) => {
     event.preventDefault();
     try {
       await ask("POST", "/api/v1/opt-outs", { phone: form.elements.phone.value, reason: form.elements.reason.value });
-      location.reload();
+      again();
     } catch (error) { showProblem(error); }
   });
   const dialog = $("#lift");
@@ -655,12 +800,15 @@ function watchOptOuts() {
     const button = event.target.closest("[data-lift]");
     if (!button) return;
     person = button.dataset.lift;
+    // Esc leaves both as they were: what was confirmed for one person must not be confirmed for the next.
+    dialog.returnValue = "";
+    $("#lift-reason").value = "";
     dialog.showModal();
   });
   dialog?.addEventListener("close", async () => {
     const reason = $("#lift-reason").value.trim();
     if (dialog.returnValue !== "yes" || !reason) return;
-    try { await ask("DELETE", `/api/v1/opt-outs/${person}?reason=${encodeURIComponent(reason)}`); location.reload(); }
+    try { await ask("DELETE", `/api/v1/opt-outs/${person}`, { reason }); again(); }
     catch (error) { showProblem(error); }
   });
 }
@@ -686,9 +834,13 @@ watchPages();
 watchOptOuts();
 watchEnd();
 const main = $("main");
-if (main.dataset.live !== undefined) followCards(main.dataset.live);
+if (main.dataset.live !== undefined) {
+  followCampaigns(main.dataset.live);
+  tellAllKept();
+}
 if (main.dataset.progress) followProgress(main.dataset.progress, showProgress);
-if (main.dataset.sending && main.dataset.begun === "yes") {
+if (main.dataset.sending && main.dataset.begun !== "yes") tellKept(main).catch(() => {}); // told at the next visit
+else if (main.dataset.sending) {
   new Sending(main);
   followProgress(main.dataset.sending, (figures) => { put(document, "processed", figures.processed); put(document, "recipients", figures.recipients); });
 }
