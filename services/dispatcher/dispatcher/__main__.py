@@ -55,7 +55,7 @@ async def main(stop: runner.Stop) -> None:
         lanes = Lanes(pool, gateways.routing, bounds, settings.limits)
         await store_budgets.empty(pool, settings.limits)
         intents = Intents(pool, vault, owner, marks, gateways, outcomes, settings, wake_relay, lanes, connections)
-        parked = Parked(pool, vault, settings.person_id_secret, wake_relay)
+        parked = Parked(pool, vault, settings.person_id_secret, settings.default_region, wake_relay)
         look_ups = LookUps(pool, vault, gateways, outcomes, settings.look_up_s)
         left = Left(pool, owner, marks, intents, outcomes, settings)
         dispatcher = Dispatcher(Sealer(vault, settings.person_id_secret), lanes)

@@ -70,7 +70,7 @@ class Webhooks:
             sid, receipt = twilio.receipt_of(form)
         except Unreadable as error:
             raise Problem(400, "bad_callback", str(error)) from None
-        key = callback.read(_query(request), self._callback_key)
+        key = callback.read(callback.fields(request.scope["query_string"]), self._callback_key)
         await self._inbox.receipt(TWILIO, sid, body, receipt, key)
         return Response(status_code=204)
 
@@ -118,13 +118,6 @@ async def answered(endpoint: Callable[[Request], Awaitable[Response]], request: 
             return problem_response(Problem(503, "try_again", "Something this needs is away. Try again."))
         log.error("webhook_broke", exc_info=error)
         return problem_response(Problem(500, "internal", "Something went wrong on our side."))
-
-
-def _query(request: Request) -> dict[str, str]:
-    try:
-        return dict(parse_qsl(request.scope["query_string"].decode("latin-1"), max_num_fields=MOST_FIELDS))
-    except ValueError:
-        return {}  # of none of ours
 
 
 def _twiml(words: str) -> str:

@@ -17,6 +17,7 @@ from dispatcher.receipt import Receipt
 from dispatcher.settings import Settings
 from dispatcher.store_attempts import Key
 from dispatcher.store_replies import Reply
+from dispatcher.unanswered import Unanswered, name_of
 
 SENDER_PATIENCE_S, SENDER_POLL_S = 2.0, 0.1
 INBOUND_LINGER_S, INBOUND_PATIENCE_S = 0.005, 8.0
@@ -30,6 +31,7 @@ class Inbox:
         self._pool, self._outcomes, self._relay = pool, outcomes, relay
         self._answers = settings.answers
         self._sealer = store_replies.Sealer(vault, settings.person_id_secret)
+        self._unanswered = Unanswered()
         self._replies = Batcher[Reply]("replies", self._receive, INBOUND_LINGER_S, INBOUND_PATIENCE_S)
 
     async def receipt(
@@ -40,15 +42,28 @@ class Inbox:
 
     async def reply(self, provider: str, inbound: Inbound) -> Reply:
         """What a person answered: stored, and a STOP in force, on return."""
-        body = inbound.body.replace("\0", "")  # Postgres keeps no NUL
-        verdict = keywords.verdict(body, inbound.opt_out_type)
+        came_at, (body, verdict) = datetime.now(UTC), _read(inbound)
+        at = self._said_at(provider, inbound, came_at) if verdict == Verdict.START else came_at
         reply = Reply(
-            inbound.carrier_message_id, inbound.number, inbound.sender, body, verdict, datetime.now(UTC),
-            _way(provider, inbound), provider,
+            inbound.carrier_message_id, inbound.number, inbound.sender, body, verdict, at, _way(provider, inbound),
+            provider,
         )  # fmt: skip
-        await self._until_known(reply.sender)
-        await self._replies.put(reply)
+        try:
+            await self._until_known(reply.sender)
+            await self._replies.put(reply)
+        except BaseException:
+            self.comes_again(provider, inbound, came_at)
+            raise
         return reply
+
+    def comes_again(self, provider: str, inbound: Inbound, came_at: datetime) -> None:
+        """The carrier brings it once more, for it was not taken, or not answered. A START is no younger then."""
+        if _read(inbound)[1] == Verdict.START:
+            self._unanswered.note(name_of(provider, inbound), came_at)
+
+    def _said_at(self, provider: str, inbound: Inbound, came_at: datetime) -> datetime:
+        """When the person said it, as far as that is known: it lifts no STOP that came after."""
+        return min(inbound.sent_at or came_at, self._unanswered.since(name_of(provider, inbound), came_at))
 
     async def answer_to(self, reply: Reply) -> str:
         """What the reply was answered with when it came first, in a webhook's answer: a repeat says neither more nor
@@ -69,6 +84,12 @@ class Inbox:
     async def _receive(self, replies: Sequence[Reply]) -> None:
         if await store_replies.receive(self._pool, self._sealer, replies):
             self._relay.set()
+
+
+def _read(inbound: Inbound) -> tuple[str, Verdict]:
+    """The body as it is stored, and what it asks for."""
+    body = inbound.body.replace("\0", "")  # Postgres keeps no NUL
+    return body, keywords.verdict(body, inbound.opt_out_type)
 
 
 def _way(provider: str, inbound: Inbound) -> Way:

@@ -175,7 +175,7 @@ class Intents:
             return
         self._repeated_at = began
         self._connections.take(limit)
-        room, outbox, repeats = Room(self._lanes.admits), Outbox(), list[Intent]()
+        room, outbox, repeats = Room(lambda lane: self._lanes.admits(lane, began)), Outbox(), list[Intent]()
         try:
             async with self._pool.acquire() as connection, connection.transaction():
                 repeats = await take_repeats(

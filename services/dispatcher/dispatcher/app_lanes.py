@@ -113,10 +113,13 @@ class Lanes:
         self._turns.landed(lane)
         self._flows.landed(self._routing.provider_of(lane.sender), lane.sender, began)
 
-    def admits(self, lane: Lane) -> bool:
-        """Whether the carrier bears one more POST that is nobody's turn, a repeat; it counts as begun if so."""
+    def admits(self, lane: Lane, began: float) -> bool:
+        """Whether the carrier bears one more POST that is nobody's turn, a repeat; it counts as begun at `began` if so.
+
+        Not as begun now: a probe from before its pause ended would not be heard, nor missed when it has landed.
+        """
         provider = self._routing.provider_of(lane.sender)
-        if not self._flows.room(provider, lane.sender, time.monotonic()):
+        if not self._flows.room(provider, lane.sender, began):
             return False
         self._flows.took(provider, lane.sender)
         return True

@@ -19,16 +19,17 @@ from dispatcher.attempt import Evidence, NeverPosted
 from dispatcher.outcome import Unknown
 from dispatcher.provider import KEYED
 from dispatcher.settings import Settings
-from dispatcher.store import of_providers, q
-from dispatcher.store_attempts import Key, Proof, sweep
+from dispatcher.store import q
+from dispatcher.store_attempts import Key, Proof
+from dispatcher.store_callbacks import forget
 from dispatcher.store_repeats import PutBack, put_back
+from dispatcher.store_sweep import sweep
 from schemas.reasons import UnresolvedReason
 
 log = structlog.get_logger()
 
 LOOK_S = 1.0
 SWEEP_S = 60.0
-KEEP_CALLBACKS = timedelta(days=30)
 KILLED = Unknown(UnresolvedReason.PROCESS_KILLED)
 
 
@@ -119,10 +120,8 @@ class Left:
 
     async def _sweep(self) -> None:
         now = datetime.now(UTC)
-        while await sweep(self._pool, now, self._patience):
-            await asyncio.sleep(0)
-        await self._pool.execute(q.forget_callbacks, now - KEEP_CALLBACKS)
-        await self._pool.execute(of_providers.forget_carrier_ids, now - KEEP_CALLBACKS)
+        await sweep(self._pool, now, self._patience)
+        await forget(self._pool, now)
         for row in await self._pool.fetch(q.forget_marks, self._owner.numbers):
             app_marks.forget(self._marks.folder, row["name"])
 

@@ -1,6 +1,7 @@
 """Answers that are texts of their own, ahead of all campaigns: one POST each, or none."""
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -20,6 +21,7 @@ log = structlog.get_logger()
 
 POLL_S = 0.5
 AT_ONCE = 20
+NOTICE_LIFE_S = 5.0  # as an intent: what has waited longer, for a connection or frozen, is decided anew
 SURELY_OVER = timedelta(minutes=2)  # the longest POST takes one: CARRIER_TIMEOUT_S is 60 at most
 
 
@@ -44,7 +46,7 @@ class Notices:
 
     async def serve(self) -> int:
         """POSTs what waits, once; how many that were."""
-        now = datetime.now(UTC)
+        began, now = time.monotonic(), datetime.now(UTC)
         try:
             if not await store_notices.any_open(self._pool):
                 return 0
@@ -56,7 +58,7 @@ class Notices:
                 raise
             log.warning("notices_not_taken", error=repr(error))
             return 0
-        await asyncio.gather(*map(self._send, taken))
+        await asyncio.gather(*(self._send(one, began) for one in taken))
         return len(taken)
 
     async def _asked(self, text: Text, key: str) -> Seen:
@@ -67,12 +69,17 @@ class Notices:
             log.error("notice_broke", exc_info=error)
             return NoAnswer.CONNECTION_LOST
 
-    async def _send(self, one: Notice) -> None:
+    async def _send(self, one: Notice, taken_at: float) -> None:
+        """`taken_at` is monotonic, from before it was decided that the answer may go."""
         text = Text(one.number, one.sender, self._texts.of(one.kind), "")
         async with self._connections.ahead():
-            seen = await self._asked(text, key_of_notice(one.carrier_message_id))
+            if time.monotonic() - taken_at > NOTICE_LIFE_S:
+                seen: Seen = NoAnswer.EXPIRED
+            else:
+                seen = await self._asked(text, key_of_notice(one.carrier_message_id))
         state, now = notice.after(outcome.classify(seen)), datetime.now(UTC)
-        not_before = now + notice.RETRY if state == State.WAITING else None
+        rests = state == State.WAITING and seen != NoAnswer.EXPIRED
+        not_before = now + notice.RETRY if rests else None
         try:
             await store_notices.move(self._pool, {one.carrier_message_id: state}, now, not_before)
         except Exception as error:

@@ -1,7 +1,7 @@
 """Evidence on its way to Postgres: what became of our POSTs, and receipts with their raw callbacks."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -18,7 +18,7 @@ from dispatcher.app_batcher import Batcher
 from dispatcher.receipt import Receipt
 from dispatcher.store import of_providers, q
 from dispatcher.store_attempts import Key, Proof, settle, tells_opt_out
-from dispatcher.store_callbacks import seal_forms
+from dispatcher.store_callbacks import Fate, seal_forms
 from dispatcher.store_repeats import PutBack, put_back
 
 log = structlog.get_logger()
@@ -27,10 +27,9 @@ OUTCOME_LINGER_S = 0.015
 CALLBACK_LINGER_S = 0.03
 FOR_EVER_S = float("inf")
 CALLBACK_PATIENCE_S = 5.0
-APPLIED, PARKED, FAILED = "applied", "parked", "failed"
 
 Named = tuple[str, str]  # provider, carrier_message_id
-Fate = tuple[str, Key | None]
+Became = tuple[Fate, Key | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +48,13 @@ class Callback:
         """The carrier's name for the message."""
         return self.provider, self.carrier_message_id
 
+    def about(self, ids: Mapping[Named, Key]) -> Key | None:
+        """The attempt it names under our signature, or else the one that its id is of."""
+        return self.key or ids.get(self.named)
+
     def proof(self, ids: Mapping[Named, Key]) -> Proof | None:
-        """What it proves, of the attempt it names under our signature, or else of the one that its id is of."""
-        key = self.key or ids.get(self.named)
+        """What it proves, of the attempt it is about."""
+        key = self.about(ids)
         return Proof(*key, self.receipt, self.received_at) if key is not None and self.receipt is not None else None
 
 
@@ -111,9 +114,10 @@ class Outcomes:
         self._relay.set()
 
 
-def look_later(callback: Callback, fate: str, now: datetime) -> datetime | None:
+def look_later(callback: Callback, fate: Fate, now: datetime) -> datetime | None:
     """When a receipt about nobody we know is looked at again; never, if nothing can be made of it."""
-    return parking.next_look(callback.received_at, now) if fate == PARKED and callback.receipt is not None else None
+    looks = fate == Fate.PARKED and callback.receipt is not None
+    return parking.next_look(callback.received_at, now) if looks else None
 
 
 async def known_ids(connection: Connection, callbacks: Sequence[Callback]) -> dict[Named, Key]:
@@ -125,25 +129,32 @@ async def known_ids(connection: Connection, callbacks: Sequence[Callback]) -> di
     return {(row[0], row[1]): (row[2], row[3]) for row in rows}
 
 
-async def applied(connection: Connection, callbacks: Sequence[Callback], ids: Mapping[Named, Key]) -> list[Fate]:
-    """What becomes of each, and the attempt it is about.
+async def applied(connection: Connection, callbacks: Sequence[Callback], ids: Mapping[Named, Key]) -> list[Became]:
+    """What becomes of each, and the attempt it is about. One that says nothing of an attempt of ours has been applied.
 
     Evidence that cannot be applied must not take the others, or the raw callbacks, with it: it fails alone.
     """
-    proofs = [callback.proof(ids) for callback in callbacks]
+    abouts, proofs = [c.about(ids) for c in callbacks], [c.proof(ids) for c in callbacks]
     try:
         outbox = Outbox()
         async with connection.transaction():
             attempts = await settle(connection, [proof for proof in proofs if proof], outbox)
+            silent = {key for key, proof in zip(abouts, proofs, strict=True) if key is not None and proof is None}
+            known = attempts.keys() | (await _known(connection, silent) if silent else set())
             await outbox.write(connection)
         return [
-            (APPLIED, proof.key) if proof and proof.key in attempts else (PARKED, callback.key)
-            for callback, proof in zip(callbacks, proofs, strict=True)
+            (Fate.APPLIED, key) if key in known else (Fate.PARKED, callback.key)
+            for callback, key in zip(callbacks, abouts, strict=True)
         ]
     except Exception as error:
         if retriable(error):
             raise
         if len(callbacks) == 1:
             log.error("callback_failed", exc_info=error)
-            return [(FAILED, callbacks[0].key)]
+            return [(Fate.FAILED, callbacks[0].key)]
     return [fate for callback in callbacks for fate in await applied(connection, [callback], ids)]
+
+
+async def _known(connection: Connection, keys: Collection[Key]) -> set[Key]:
+    rows = await connection.fetch(q.known_attempts, [key[0] for key in keys], [key[1] for key in keys])
+    return {(row[0], row[1]) for row in rows}

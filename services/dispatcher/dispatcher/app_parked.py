@@ -34,8 +34,8 @@ class _OptsOut(Exception):
 class Parked:
     """Bounded: each look takes few, and what stays nobody's is looked at ever more rarely, for three days."""
 
-    def __init__(self, pool: Pool, vault: Vault, secret: str, relay: asyncio.Event) -> None:
-        self._pool, self._vault, self._secret, self._relay = pool, vault, secret, relay
+    def __init__(self, pool: Pool, vault: Vault, secret: str, region: str, relay: asyncio.Event) -> None:
+        self._pool, self._vault, self._secret, self._region, self._relay = pool, vault, secret, region, relay
 
     async def look(self) -> None:
         """Every second, for ever."""
@@ -93,7 +93,7 @@ class Parked:
         return found
 
     async def _candidates(self, connection: Connection, callback: Callback) -> list[Candidate]:
-        number, sender = PARTIES[callback.provider](callback.form)
+        number, sender = PARTIES[callback.provider](callback.form, self._region)
         owners = await connection.fetch(q.owners_of_senders, [sender])
         if not owners:
             return []

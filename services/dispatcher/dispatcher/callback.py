@@ -2,10 +2,12 @@
 
 import hmac
 from collections.abc import Mapping
+from urllib.parse import parse_qsl
 
 from dispatcher.provider import TWILIO
 
 LAST_ATTEMPT = 2**31 - 1
+MOST_FIELDS = 20  # of which ours has three
 
 
 def path(provider: str) -> str:
@@ -17,6 +19,14 @@ def url(public_url: str, key: bytes, recipient_id: str, attempt: int, provider: 
     """Where the carrier reports on this attempt."""
     named = f"recipient={recipient_id}&attempt={attempt}&mac={_mac(key, recipient_id, attempt)}"
     return f"{public_url}{path(provider)}?{named}"
+
+
+def fields(query_string: bytes) -> dict[str, str]:
+    """The fields of an address that somebody reported to; none of one that has more than any of ours."""
+    try:
+        return dict(parse_qsl(query_string.decode("latin-1"), max_num_fields=MOST_FIELDS))
+    except ValueError:
+        return {}
 
 
 def read(query: Mapping[str, str], key: bytes) -> tuple[str, int] | None:

@@ -34,6 +34,7 @@ class Why(StrEnum):
     HOLD = "hold"  # the person answered something that a human reads first
     UNKNOWN = "unknown"  # an earlier text to the person, from the same sender, has an outcome that nobody knows
     KEY = "key"  # the person's key is missing
+    COMPOSE = "compose"  # its carrier's protocol cannot say it
 
 
 @dataclass(frozen=True, slots=True)

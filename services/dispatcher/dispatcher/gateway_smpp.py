@@ -7,6 +7,7 @@ known exactly and nothing is submitted twice.
 import asyncio
 import time
 import uuid
+from datetime import UTC, datetime
 from types import TracebackType
 
 import structlog
@@ -41,7 +42,7 @@ class SmppGateway:
         self._host, self._port = host, int(port)
         self._bind = BindTransceiver(system_id=settings.smpp_system_id, password=settings.smpp_password)
         self._connect_s, self._total_s = settings.carrier_connect_timeout_s, settings.carrier_timeout_s
-        self._inbox = inbox
+        self._inbox, self._region = inbox, settings.default_region
         self._keeper: asyncio.Task[None] | None = None
         self._session: _Session | None = None
         self._bound = asyncio.Event()
@@ -90,7 +91,7 @@ class SmppGateway:
     async def _one_session(self) -> None:
         async with asyncio.timeout(self._connect_s):
             reader, writer = await asyncio.open_connection(self._host, self._port)
-        session = _Session(reader, writer, self._inbox)
+        session = _Session(reader, writer, self._inbox, self._region)
         try:
             async with asyncio.timeout(self._connect_s):
                 await session.bind(self._bind)
@@ -107,8 +108,8 @@ class SmppGateway:
 class _Session:
     """One connection, from its bind to its end. What is unanswered at the end may have been taken."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, inbox: Inbox) -> None:
-        self._reader, self._writer, self._inbox = reader, writer, inbox
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, inbox: Inbox, region: str) -> None:
+        self._reader, self._writer, self._inbox, self._region = reader, writer, inbox, region
         self._sequence = 0
         self._submitted: dict[int, asyncio.Future[Seen]] = {}
         self._deliveries: set[asyncio.Task[None]] = set()
@@ -207,6 +208,7 @@ class _Session:
 
     def _delivered(self, head: smpp.Header, pdu: bytes) -> None:
         if len(self._deliveries) >= MOST_DELIVERIES:
+            self._comes_again(pdu, datetime.now(UTC))
             self._writer.write(smpp.short(smpp.DELIVER_SM_RESP, head.sequence, TRY_LATER, b"\0"))
             return
         delivery = asyncio.create_task(self._store(head, pdu))
@@ -215,15 +217,25 @@ class _Session:
 
     async def _store(self, head: smpp.Header, pdu: bytes) -> None:
         """Answered once it is stored and in effect; what cannot be stored now is asked for again."""
-        status = 0
+        status, came_at = 0, datetime.now(UTC)
         try:
             await self._bring(pdu)
         except Exception as error:
             if not retriable(error):
                 log.error("smpp_delivery_broke", exc_info=error)
             status = TRY_LATER
-        if not self._writer.transport.is_closing():
+        if self._writer.transport.is_closing():
+            self._comes_again(pdu, came_at)
+        else:
             self._writer.write(smpp.short(smpp.DELIVER_SM_RESP, head.sequence, status, b"\0"))
+
+    def _comes_again(self, pdu: bytes, came_at: datetime) -> None:
+        """Without an id: what is brought again is as new, and what was a person's must be known by what it says."""
+        try:
+            if not smpp.is_receipt(pdu):
+                self._inbox.comes_again(SMPP, smpp.inbound_of(pdu, "", self._region), came_at)
+        except Unreadable:
+            return  # it changes nothing, whenever it comes
 
     async def _bring(self, pdu: bytes) -> None:
         raw = pdu.hex().encode()
@@ -232,7 +244,7 @@ class _Session:
                 id_, receipt = smpp.receipt_of(raw)
                 await self._inbox.receipt(SMPP, id_, raw, receipt)
             else:
-                await self._inbox.reply(SMPP, smpp.inbound_of(pdu, f"smpp-{uuid.uuid4().hex}"))
+                await self._inbox.reply(SMPP, smpp.inbound_of(pdu, f"smpp-{uuid.uuid4().hex}", self._region))
         except Unreadable as error:
             log.warning("smpp_delivery_unreadable", error=str(error))
             await self._inbox.receipt(SMPP, UNREADABLE, raw, None)  # kept, for somebody to look at

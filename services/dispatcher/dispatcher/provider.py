@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
 from uuid import NAMESPACE_OID, uuid5
 
@@ -18,7 +19,8 @@ Leaving = Callable[[], None]  # called just before the first byte of a POST may 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """What the carrier is asked to send; `status_callback` is where it reports, if it reports over HTTP."""
+    """What the carrier is asked to send; `status_callback` is where it reports, if it reports over HTTP; empty, nobody
+    wants to know what becomes of it."""
 
     to: str
     sender: str
@@ -27,13 +29,15 @@ class Text:
 
 
 class Inbound(NamedTuple):
-    """What a person sent to a number of ours, as the carrier tells it; `opt_out_type` is the carrier's own reading."""
+    """What a person sent to a number of ours, as the carrier tells it; `opt_out_type` is the carrier's own reading,
+    `sent_at` its own time, if it tells one."""
 
     carrier_message_id: str
     number: str
     sender: str
     body: str
     opt_out_type: str = ""
+    sent_at: datetime | None = None
 
 
 class Unreadable(ValueError):

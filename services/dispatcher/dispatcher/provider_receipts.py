@@ -22,15 +22,19 @@ def _smpp(text: bytes) -> Receipt | None:
     return provider_smpp.receipt_of(text)[1]
 
 
-def _parties_of_twilio(form: bytes) -> Parties:
+def _parties_of_twilio(form: bytes, _region: str) -> Parties:
     fields = dict(parse_qsl(form.decode(), keep_blank_values=True))
     return fields.get("To", ""), fields.get("From", "")
 
 
-# Whom the message went to, and from which sender, as the receipt tells it.
-PARTIES: dict[str, Callable[[bytes], Parties]] = {
+def _parties_of_telnyx(body: bytes, _region: str) -> Parties:
+    return provider_telnyx.parties_of(body)
+
+
+# Whom the message went to, and from which sender, as the receipt tells it, to be read as in a region.
+PARTIES: dict[str, Callable[[bytes, str], Parties]] = {
     TWILIO: _parties_of_twilio,
-    TELNYX: provider_telnyx.parties_of,
+    TELNYX: _parties_of_telnyx,
     SMPP: provider_smpp.parties_of,
 }
 # Bytes as they were stored, which were read once before: what cannot be read was refused then.

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from aiosmpplib.codec import find_codec_info
 from aiosmpplib.protocol import SubmitSm
 from aiosmpplib.state import NPI, TON, PhoneNumber, SmppDataCoding
+from kernel.phone import PhoneProblem, normalise
 
 from dispatcher.outcome import LONGEST_ID, Accepted, Answer, Said, is_id
 from dispatcher.provider import Inbound, Text, Unreadable
@@ -62,12 +63,15 @@ def short(command: int, sequence: int, status: int = 0, body: bytes = b"") -> by
 
 
 def request(text: Text) -> bytes:
-    """The submit_sm, with sequence number 0. However long, it is one message: message_payload carries it."""
+    """The submit_sm, with sequence number 0. However long, it is one message: message_payload carries it.
+
+    A text that is nobody's attempt asks for no receipt: it could only be taken for an attempt's (`parking.py`).
+    """
     pdu = SubmitSm(
         short_message=text.body,
         source=_address(text.sender),
         destination=_address(text.to),
-        registered_delivery=1,
+        registered_delivery=1 if text.status_callback else 0,
         error_handling="strict",
     )
     pdu.set_encoding_info(ALPHABET, None)
@@ -118,18 +122,21 @@ def receipt_of(raw: bytes) -> tuple[str, Receipt | None]:
     return id_, _proven(id_, stat, said.get("err", "000"))
 
 
-def parties_of(raw: bytes) -> tuple[str, str]:
-    """Whom the message of a receipt went to, and from which sender. `raw` as in `receipt_of`. Raises Unreadable."""
+def parties_of(raw: bytes, region: str) -> tuple[str, str]:
+    """Whom the message of a receipt went to, and from which sender. `raw` as in `receipt_of`, numbers as in
+    `inbound_of`. Raises Unreadable."""
     found = _deliver(bytes.fromhex(raw.decode("ascii")))
-    return found.source, found.destination
+    return found.source.e164(region), found.destination.e164(region)
 
 
-def inbound_of(pdu: bytes, id_: str) -> Inbound:
-    """What a person sent; the protocol has no id for it, so the caller gives one. Raises Unreadable."""
+def inbound_of(pdu: bytes, id_: str, region: str) -> Inbound:
+    """What a person sent; the protocol has no id for it, so the caller gives one. Numbers are read as in `region`,
+    unless they are told to be international. Raises Unreadable."""
     found = _deliver(pdu)
-    if not is_id(found.source) or not is_id(found.destination):
+    number, sender = found.source.e164(region), found.destination.e164(region)
+    if not is_id(number) or not is_id(sender):
         raise Unreadable("a message from nobody, or to nobody")
-    return Inbound(id_, found.source, found.destination, found.text)
+    return Inbound(id_, number, sender, found.text)
 
 
 def _proven(id_: str, stat: str, err: str) -> Receipt | None:
@@ -142,11 +149,31 @@ def _proven(id_: str, stat: str, err: str) -> Receipt | None:
     return NotDelivered(id_, code, reason_of(stat, SMPP)) if stat in LOST else None
 
 
+class _Address(NamedTuple):
+    """A number as a deliver_sm tells it."""
+
+    ton: int
+    number: str
+
+    def e164(self, region: str) -> str:
+        """E.164, as everywhere else; a short code or a name stays as it is.
+
+        `2025550123` of an unknown or national type is +12025550123 in the US: read as +2025550123 it would be nobody's.
+        """
+        if not (self.number.isascii() and self.number.isdigit()):
+            return self.number
+        if self.ton not in (TON.INTERNATIONAL, TON.ABBREVIATED):
+            found = normalise(self.number, region)
+            if not isinstance(found, PhoneProblem):
+                return found
+        return f"+{self.number}" if self.ton == TON.INTERNATIONAL or len(self.number) >= 10 else self.number
+
+
 class _Delivered(NamedTuple):
     """A deliver_sm, as far as we read it."""
 
-    source: str
-    destination: str
+    source: _Address
+    destination: _Address
     esm_class: int
     text: str
     tlvs: Mapping[int, bytes]
@@ -195,11 +222,9 @@ def _string(body: bytes, at: int) -> tuple[str, int]:
     return body[at:end].decode("latin-1"), end + 1
 
 
-def _number(body: bytes, at: int) -> tuple[str, int]:
-    """E.164, as everywhere else; a short code or a name stays as it is."""
+def _number(body: bytes, at: int) -> tuple[_Address, int]:
     ton, (number, end) = body[at], _string(body, at + 2)
-    digits = number.isascii() and number.isdigit()
-    return (f"+{number}" if digits and (ton == TON.INTERNATIONAL or len(number) >= 10) else number), end
+    return _Address(ton, number), end
 
 
 def _tlvs(body: bytes, at: int) -> Iterator[tuple[int, bytes]]:

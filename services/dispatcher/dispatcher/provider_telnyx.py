@@ -1,5 +1,6 @@
 """Telnyx's words: the bytes of a POST, what its answers say, what its webhooks prove. It knows idempotency keys."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -78,7 +79,8 @@ def inbound_of(body: bytes) -> Inbound:
     id_, text = payload.get("id"), payload.get("text")
     if not all(map(is_id, (id_, number, sender))):
         raise Unreadable("The message's id, from or to is missing or absurd.")
-    return Inbound(str(id_), str(number), str(sender), text if isinstance(text, str) else "")
+    words = text if isinstance(text, str) else ""
+    return Inbound(str(id_), str(number), str(sender), words, sent_at=_time(payload.get("received_at")))
 
 
 def _event(body: bytes) -> dict[str, Any]:
@@ -96,6 +98,15 @@ def _proven(id_: str, status: str, code: str | None) -> Receipt | None:
     if status in LOST:
         return NotDelivered(id_, code, reason_of(code, TELNYX))
     return None  # delivery_unconfirmed among them: the carrier does not know either
+
+
+def _time(given: object) -> datetime | None:
+    """What is no time, or of no place or no age of ours, is none."""
+    try:
+        at = datetime.fromisoformat(given if isinstance(given, str) else "")
+    except ValueError:
+        return None
+    return at.astimezone(UTC) if at.tzinfo is not None and 2000 < at.year < 9999 else None
 
 
 def _code(fields: dict[str, Any]) -> str | None:

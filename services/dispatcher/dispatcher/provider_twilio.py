@@ -98,7 +98,7 @@ def listed(body: bytes) -> list[Listed] | None:
         return None
     try:
         return [_listed(message) for message in messages]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 

@@ -33,7 +33,7 @@ def read_retry_after(header: str | None, now: datetime) -> float | None:
         return float(header)
     try:
         until = parsedate_to_datetime(header)
-    except ValueError:
+    except (ValueError, OverflowError):  # an hour of twenty digits
         return None
     return max(0.0, (until - now).total_seconds()) if until.tzinfo else None
 

@@ -13,7 +13,7 @@ SCHEMA = "dispatcher"
 # read them whole, and keep that plan while they grow: 7 µs an intent become seconds.
 INDEXES_ONLY = {f"enable_{way}": "off" for way in ("seqscan", "bitmapscan", "hashjoin", "mergejoin")}
 
-FIRST_ID = "00000000-0000-0000-0000-000000000000"
+FIRST_ID, LAST_ID = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 q = load_queries("dispatcher")
 of_providers = load_queries("dispatcher", "providers.sql")

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-import asyncpg
-from kernel.database import Connection, Pool
+from kernel.database import Connection
 from kernel.outbox import Outbox
 
-from dispatcher.attempt import SERVICE, Attempt, Evidence, NeverPosted, NoReceipt, State
+from dispatcher.attempt import SERVICE, Attempt, Evidence, NeverPosted, State
 from dispatcher.clearance import Why
 from dispatcher.outcome import NAMELESS, Accepted, NotAccepted, Rejected
 from dispatcher.provider import KEYED, UNADDRESSED
@@ -18,9 +17,6 @@ from dispatcher.store_opt_outs import Word, change_opt_outs
 from schemas.events import MessageNotDelivered, MessageRejected
 from schemas.identity import event_id
 from schemas.reasons import FailureReason, OptOutSource
-
-SWEEP_ATTEMPTS = 1000
-MICROSECOND = timedelta(microseconds=1)
 
 Key = tuple[str, int]  # recipient_id, attempt
 
@@ -192,39 +188,3 @@ async def _opt_out_at_the_carrier(
 
 def _fact_of(proof: Proof) -> str:
     return (MessageRejected if isinstance(proof.evidence, Rejected) else MessageNotDelivered).__name__
-
-
-async def sweep(pool: Pool, now: datetime, patience: timedelta) -> bool:
-    """Gives up attempts that were accepted longer ago than `patience` and have no receipt; True when more may be due.
-
-    Reads attempts in the order of their time, each once: an accepted one is given up `patience` after its acceptance.
-    """
-    outbox = Outbox()
-    async with pool.acquire() as connection, connection.transaction():
-        since = await connection.fetchval(q.lock_sweep)
-        if since is None:
-            return False
-        rows = await connection.fetch(q.sweep_step, since, now - patience, SWEEP_ATTEMPTS)
-        ripe = [row for row in rows if row["state"] == State.ACCEPTED and row["accepted_at"] <= now - patience]
-        late = await connection.fetch(q.sweep_late, now - patience, SWEEP_ATTEMPTS)
-        proofs = {
-            (row[0], row[1]): Proof(row[0], row[1], NoReceipt(), row["accepted_at"] + patience) for row in ripe + late
-        }
-        await settle(connection, list(proofs.values()), outbox)
-        swept_until = _swept_until(rows, since, now - patience)
-        await connection.execute(q.swept, swept_until)
-        await outbox.write(connection)
-    return (len(rows) == SWEEP_ATTEMPTS and swept_until > since) or len(late) == SWEEP_ATTEMPTS
-
-
-def _swept_until(rows: Sequence[asyncpg.Record], since: datetime, until: datetime) -> datetime:
-    """Up to the first that is not ripe. A full page may end amid attempts of one instant, which are read again."""
-    ends: list[datetime] = [row["attempted_at"] - MICROSECOND for row in rows if _unripe(row, until)]
-    if len(rows) == SWEEP_ATTEMPTS:
-        ends.append(rows[-1]["attempted_at"] - MICROSECOND)
-    ends.append(until)
-    return max(since, min(ends))
-
-
-def _unripe(row: asyncpg.Record, until: datetime) -> bool:
-    return bool(row["state"] == State.OPEN or (row["state"] == State.ACCEPTED and row["accepted_at"] > until))

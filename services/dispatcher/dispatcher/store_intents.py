@@ -1,4 +1,4 @@
-"""Postgres: messages whose turn it is become intents, are suppressed, or wait for a key that is missing."""
+"""Postgres: messages whose turn it is become intents, are suppressed, or wait for what is missing."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -26,7 +26,8 @@ from schemas.reasons import OptOutSource, SuppressReason
 log = structlog.get_logger()
 
 LOOK_AGAIN = timedelta(seconds=30)  # at what a person waits for; whoever ends that wakes them at once
-KEY_MISSING = timedelta(seconds=60)
+PUT_ASIDE = timedelta(seconds=60)  # for a key that is missing, or what another version or provider may compose
+NUL = "\u2400"  # stands for the one character that Postgres has no place for; no byte is decoded to it
 NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -171,21 +172,32 @@ def _sort(
         case Wait(why_not):
             by_fate.put_back.append((row, _until(row, why_not, terms), why_not))
         case Clear() if opened is not None:
-            if _affordable(opened, lane, taken):
-                provider, request = compose(opened)
-                intent = Intent(opened.recipient_id, opened.attempt, lane, provider, request, useful_until=until)
+            asked = _composed(compose, opened)
+            if asked is None:
+                by_fate.put_back.append((row, terms.at + PUT_ASIDE, Why.COMPOSE))
+            elif _affordable(opened, lane, taken):
+                intent = Intent(opened.recipient_id, opened.attempt, lane, *asked, useful_until=until)
                 by_fate.clear[intent.recipient_id] = intent
                 by_fate.sealed[intent.recipient_id] = seal_request(key, intent)
             else:
                 by_fate.put_back.append((row, None, None))
         case _:
-            by_fate.put_back.append((row, terms.at + KEY_MISSING, Why.KEY))
+            by_fate.put_back.append((row, terms.at + PUT_ASIDE, Why.KEY))
 
 
 def _until(row: asyncpg.Record, why: Why, terms: Terms) -> datetime:
     """When what a person waits for is looked at again: no later than an unknown outcome stops to hold them."""
     again = terms.at + LOOK_AGAIN
     return min(again, terms.held_until(row["unknown_since"])) if why == Why.UNKNOWN else again
+
+
+def _composed(compose: Compose, opened: Opened) -> tuple[str, bytes] | None:
+    """None for a text that no bytes can be made of: whatever that raises, the others of the batch go."""
+    try:
+        return compose(opened)
+    except Exception as error:  # not its words: they may repeat the text
+        log.error("message_not_composed", recipient_id=opened.recipient_id, error=type(error).__name__)
+        return None
 
 
 def _affordable(opened: Opened, lane: Lane, taken: Taken) -> bool:
@@ -226,13 +238,13 @@ async def _put_back(connection: Connection, by_fate: _Sorted) -> None:
 def seal_request(key: Key | None, intent: Intent) -> str:
     """The request as it is stored: sealed as its message is; without a key, as old messages are, it stays plain too."""
     text = intent.request.decode("latin-1")  # any byte is a character, and comes back as it was
-    return key.seal(request_of(intent.recipient_id), text) if key else text
+    return key.seal(request_of(intent.recipient_id), text) if key else text.replace("\0", NUL)
 
 
 def open_request(key: Key | None, recipient_id: str, sealed: str) -> bytes | None:
     """The exact bytes; None when the key is gone. Raises Tampered."""
     text = unseal(key, request_of(recipient_id), sealed)
-    return None if text is None else text.encode("latin-1")
+    return None if text is None else text.replace(NUL, "\0").encode("latin-1")
 
 
 def request_of(recipient_id: str) -> str:

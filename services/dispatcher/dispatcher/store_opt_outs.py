@@ -40,6 +40,7 @@ class _Standing:
     in_force: bool = False
     source: OptOutSource = OptOutSource.UNKNOWN
     changes: int = 0
+    changed_at: datetime | None = None
 
 
 class Recorded(NamedTuple):
@@ -75,6 +76,7 @@ async def change_opt_outs(connection: Connection, words: Sequence[Word], outbox:
         if not _changes(now, word):
             continue
         now.in_force, now.source, now.changes = word.opted_out, word.source, now.changes + 1
+        now.changed_at = word.at
         event = _event(word, now.changes)
         outbox.add(event)
         changed.append(word)
@@ -96,13 +98,16 @@ async def _note_ended(connection: Connection, holds: Sequence[Any], words: Mappi
 
 async def _standing(connection: Connection, person_ids: set[str]) -> dict[str, _Standing]:
     rows = await connection.fetch(q.read_opt_outs, sorted(person_ids))
-    return {row[0]: _Standing(row[1], OptOutSource(row[2]), row[3]) for row in rows}
+    return {row[0]: _Standing(row[1], OptOutSource(row[2]), row[3], row[4]) for row in rows}
 
 
 def _changes(now: _Standing, word: Word) -> bool:
     if word.opted_out:
         return clearance.opts_out(now.source if now.in_force else None, word.source)
-    return now.in_force and (word.source != OptOutSource.REPLY or clearance.reply_lifts(now.source))
+    if word.source != OptOutSource.REPLY:
+        return now.in_force
+    late = now.changed_at is not None and word.at < now.changed_at  # a START that was said before, and comes after
+    return now.in_force and clearance.reply_lifts(now.source) and not late
 
 
 def _event(word: Word, ordinal: int) -> e.PersonOptedOut | e.PersonOptedIn:

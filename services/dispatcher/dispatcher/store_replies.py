@@ -28,7 +28,8 @@ LAST_SEQ = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One inbound message: `number` wrote it, to our `sender`; `way` is how it may be answered."""
+    """One inbound message: `number` wrote it, to our `sender`; `way` is how it may be answered. A START was
+    `received_at` when its carrier had it, as far as that is known, however late it is brought."""
 
     carrier_message_id: str
     number: str
@@ -138,10 +139,19 @@ async def _insert(connection: Connection, unique: Mapping[str, Reply], sealed: M
 async def _obey(connection: Connection, replies: Iterable[Reply], sealed: Mapping[str, Sealed], outbox: Outbox) -> None:
     """What follows from new replies, in their order. Those of nobody we know yet are parked: they count later."""
     known = [heard for reply in replies if (heard := _heard(reply, sealed[reply.carrier_message_id]))]
+    known = await _without_late_starts(connection, known)
     words = [_word(heard) for heard in known if heard.verdict in (Verdict.STOP, Verdict.START)]
     changed = await change_opt_outs(connection, words, outbox) if words else []
     await store_holds.follow(connection, known)
     await store_notices.answer(connection, known, {word.reply for word in changed})
+
+
+async def _without_late_starts(connection: Connection, known: list[Heard]) -> list[Heard]:
+    """A START that was said before a STOP, and comes after it, is no word any more; nor is it if that STOP, being a
+    repeated one, changed nothing."""
+    starts = [heard.carrier_message_id for heard in known if heard.verdict == Verdict.START]
+    late = {row[0] for row in await connection.fetch(q.late_starts, starts)} if starts else set()
+    return [heard for heard in known if heard.carrier_message_id not in late]
 
 
 def _heard(reply: Reply, said: Sealed) -> Heard | None:

@@ -97,11 +97,17 @@ def read_rows(records: Iterable[Record], columns: Columns, region: str, template
             rejects.append(Reject(line, number))
             continue
         row = Row(line, number, dict(zip(columns.names, cells, strict=True)))
-        if template is not None and len(template.render(row.columns)) > MAX_TEXT:
-            rejects.append(Reject(line, RowProblem.TEXT_TOO_LONG))
+        if template is not None and (unsendable := _unsendable(template.render(row.columns))):
+            rejects.append(Reject(line, unsendable))
         else:
             rows.append(row)
     return Batch(rows, rejects)
+
+
+def _unsendable(text: str) -> RowProblem | None:
+    if not text.strip():
+        return RowProblem.EMPTY_TEXT
+    return RowProblem.TEXT_TOO_LONG if len(text) > MAX_TEXT else None
 
 
 def _fit(cells: list[str], width: int) -> RowProblem | None:

@@ -18,6 +18,7 @@ class RowProblem(StrEnum):
     CELL_TOO_LONG = "cell_too_long"
     TOO_MANY_CELLS = "too_many_cells"
     TEXT_TOO_LONG = "text_too_long"
+    EMPTY_TEXT = "empty_text"
 
     @property
     def words(self) -> str:
@@ -30,6 +31,7 @@ _WORDS = {
     RowProblem.CELL_TOO_LONG: "A cell is too long.",
     RowProblem.TOO_MANY_CELLS: "The row has more cells than the header.",
     RowProblem.TEXT_TOO_LONG: "With this row's cells the campaign's text is longer than carriers take.",
+    RowProblem.EMPTY_TEXT: "With this row's cells the campaign's text is empty.",
 }
 
 Record = tuple[int, list[str] | RowProblem]

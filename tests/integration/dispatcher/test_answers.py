@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from dispatcher import keywords, store, store_notices, store_replies
+from dispatcher import app_notices, keywords, store, store_notices, store_replies
 from dispatcher.app_connections import Connections
 from dispatcher.app_notices import Notices
 from dispatcher.notice import Kind, Texts
@@ -19,7 +19,7 @@ from kernel.database import Pool
 from kernel.testing import VAULT_KEY
 from kernel.vault import Vault, open_vault
 
-from tests.integration.dispatcher.world import SECRET, World
+from tests.integration.dispatcher.world import SECRET, World, eventually
 from tests.integration.numbers import a_sender
 
 STOPPED = ["You will get no more texts from us. Reply START if you want them again."]
@@ -84,9 +84,9 @@ class Desk:
         await store_replies.receive(self.pool, Sealer(self.vault, SECRET), [reply])
         return reply_id
 
-    def serving(self, carrier: Carrier) -> Notices:
+    def serving(self, carrier: Carrier, connections: Connections | None = None) -> Notices:
         texts = Texts({Kind.STOPPED: "no more", Kind.STARTED: "again", Kind.HELP: "by hand"})
-        return Notices(self.pool, self.vault, texts, carrier, Connections(5))  # type: ignore[arg-type]
+        return Notices(self.pool, self.vault, texts, carrier, connections or Connections(5))  # type: ignore[arg-type]
 
     async def states(self) -> Sequence[str]:
         rows = await self.pool.fetch("SELECT state FROM notices ORDER BY made_at")
@@ -159,3 +159,27 @@ async def test_an_answer_that_comes_too_late_or_is_overtaken_is_not_sent(desk: D
     await desk.serving(carrier).serve()
     assert await desk.states() == ["late", "not_wanted", "sent"]
     assert [(text.to, text.body) for text in carrier.texts] == [(BOB, "no more")]
+
+
+async def test_an_answer_that_waited_long_for_a_connection_is_decided_anew(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app_notices, "NOTICE_LIFE_S", 0.05, raising=False)
+    carrier, connections = Carrier([TAKEN]), Connections(1)
+    connections.take(1)
+    await desk.hear("HELP", ADA)
+    serving = asyncio.create_task(desk.serving(carrier, connections).serve())
+
+    async def taken() -> bool:
+        return await desk.states() == ["posting"]
+
+    await eventually(taken, lambda: "it is taken")
+    await desk.hear("STOP", ADA)
+    await asyncio.sleep(0.1)
+    connections.give()
+    assert await serving == 1
+    assert (await desk.states(), carrier.texts) == (["waiting", "waiting"], [])
+    monkeypatch.undo()
+    await desk.serving(carrier).serve()
+    assert await desk.states() == ["not_wanted", "sent"]
+    assert [text.body for text in carrier.texts] == ["no more"]

@@ -9,21 +9,23 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
-from dispatcher import store, store_budgets
+from dispatcher import api_queue, provider_smpp, store, store_budgets
 from dispatcher.app_lanes import Lanes
 from dispatcher.budget import A_DAY_S, Limits
 from dispatcher.clearance import Why
 from dispatcher.flow import Bounds
 from dispatcher.outcome import Accepted, NotAccepted, Unknown
+from dispatcher.provider import Text
 from dispatcher.routing import Routing
 from dispatcher.store_attempts import Proof, settle
-from dispatcher.store_intents import Intent, Taken, Terms, take_intents
+from dispatcher.store_intents import Compose, Intent, Opened, Taken, Terms, open_request, take_intents
 from dispatcher.turns import Lane
 from kernel import database
 from kernel.database import Pool
 from kernel.outbox import Outbox
 from kernel.testing import VAULT_KEY
 from kernel.vault import Vault, open_vault
+from structlog.testing import capture_logs
 
 from schemas.reasons import NotAcceptedReason, UnresolvedReason
 from tests.integration.dispatcher.taking import composed
@@ -78,6 +80,7 @@ class Dispatcher:
     def __init__(self, pool: Pool, vault: Vault, limits: Limits | None = None, owner: int = 1, hold_s: int = A_DAY):
         self.pool, self.vault, self.owner, self.hold_s = pool, vault, owner, hold_s
         self.limits = limits or Limits()
+        self.compose: Compose = composed
         self.lanes = Lanes(pool, Routing("twilio"), Bounds(128, 10, 5.0), self.limits)
 
     async def cycle(self, count: int = 128) -> list[Intent]:
@@ -98,7 +101,7 @@ class Dispatcher:
         outbox = Outbox()
         terms = Terms(self.owner, datetime.now(UTC), self.limits, self.hold_s)
         async with self.pool.acquire() as connection, connection.transaction():
-            taken = await take_intents(connection, self.vault, picked, terms, outbox, composed)
+            taken = await take_intents(connection, self.vault, picked, terms, outbox, self.compose)
             await outbox.write(connection)
         return taken
 
@@ -126,6 +129,40 @@ def proof(recipient_id: str, evidence: Accepted | NotAccepted | Unknown, attempt
 async def waits_for(pool: Pool, recipient_id: str) -> str | None:
     why: str | None = await pool.fetchval("SELECT why FROM queue WHERE recipient_id = $1", recipient_id)
     return why
+
+
+async def test_a_text_that_no_bytes_can_be_made_of_is_put_aside_and_takes_nobody_with_it(
+    pool: Pool, vault: Vault
+) -> None:
+    def by_smpp(opened: Opened) -> tuple[str, bytes]:
+        provider_smpp.request(Text(opened.number, opened.sender, opened.text, "https://example.org"))
+        return composed(opened)
+
+    [before], [empty], [after] = [await queued(pool, lane(), text=text) for text in ("one", "", "two")]
+    dispatcher = Dispatcher(pool, vault)
+    dispatcher.compose = by_smpp
+    with capture_logs() as logs:
+        assert {intent.recipient_id for intent in await dispatcher.cycle()} == {before, after}
+    said = {"event": "message_not_composed", "log_level": "error", "recipient_id": empty, "error": "ValueError"}
+    assert logs == [said], "and nothing of what it cannot say"
+    rows = await pool.fetch("SELECT recipient_id::text, attempt, why, not_before > now() AS later FROM queue")
+    assert [tuple(row) for row in rows] == [(empty, 1, Why.COMPOSE, True)]
+    assert (await api_queue.figures(pool, dispatcher.lanes))["aside"] == {"compose": 1}
+    assert await dispatcher.cycle() == []
+    await pool.execute("UPDATE messages SET text = 'three' WHERE recipient_id = $1", empty)
+    await pool.execute("UPDATE queue SET not_before = now()")
+    dispatcher.lanes._polled_at = 0.0
+    assert [intent.recipient_id for intent in await dispatcher.cycle()] == [empty], "once it can be said"
+
+
+async def test_any_bytes_are_kept_also_of_a_message_that_is_not_sealed(pool: Pool, vault: Vault) -> None:
+    """As a PDU of SMPP has them."""
+    [plain] = await queued(pool, lane())
+    dispatcher = Dispatcher(pool, vault)
+    dispatcher.compose = lambda _opened: ("smpp", bytes(range(256)))
+    [intent] = await dispatcher.cycle()
+    kept = await pool.fetchval("SELECT request FROM in_flight WHERE recipient_id = $1", plain)
+    assert open_request(None, plain, kept) == intent.request == bytes(range(256))
 
 
 async def test_another_account_s_message_is_taken_with_the_next_batch_however_many_wait(

@@ -9,12 +9,15 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
-from dispatcher import store, store_opt_outs
+from dispatcher import store, store_callbacks, store_opt_outs, store_sweep
+from dispatcher.app_outcomes import Callback, Outcomes
 from dispatcher.attempt import NeverPosted
 from dispatcher.outcome import Accepted, Unknown
-from dispatcher.store_attempts import Proof, settle, sweep
+from dispatcher.provider import TELNYX
+from dispatcher.store_attempts import Proof, settle
 from dispatcher.store_intents import Intent
 from dispatcher.store_opt_outs import Word
+from dispatcher.store_sweep import sweep
 from kernel import database
 from kernel.outbox import Outbox
 from kernel.testing import VAULT_KEY
@@ -165,8 +168,7 @@ async def test_accepted_messages_without_a_receipt_are_given_up_in_time_and_at_a
     await apply(pool, Proof(*late.key, Unknown(UnresolvedReason.TIMEOUT), NOON))
 
     async def given_up(now: datetime) -> int:
-        while await sweep(pool, now, A_DAY):
-            pass
+        await sweep(pool, now, A_DAY)
         return int(await pool.fetchval("SELECT count(*) FROM attempts WHERE state = 'unconfirmed'"))
 
     assert await given_up(NOON + A_DAY) == 0
@@ -175,3 +177,82 @@ async def test_accepted_messages_without_a_receipt_are_given_up_in_time_and_at_a
     assert await given_up(NOON + 2 * A_DAY) == 1499
     assert await given_up(NOON + 4 * A_DAY) == 1500
     assert await given_up(datetime.now(UTC)) == 1500
+
+
+async def test_one_that_was_accepted_late_holds_up_none_behind_it(
+    pool: asyncpg.Pool, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By an operator, or after a day of repeats; here the first of all, with more behind it than a page has."""
+    monkeypatch.setattr(store_sweep, "SWEEP_ATTEMPTS", 10)
+    await fill(pool, 55)
+    [doubtful] = await take(pool, vault, 1)
+    [repeated] = await take(pool, vault, 1, at=NOON + timedelta(microseconds=1))
+    others = await take(pool, vault, 13, at=NOON + timedelta(microseconds=2))  # more than a page, of one instant
+    others += [i for n in range(3, 7) for i in await take(pool, vault, 10, at=NOON + timedelta(seconds=n))]
+    await apply(pool, Proof(*doubtful.key, Unknown(UnresolvedReason.TIMEOUT), NOON))
+    await apply(pool, *(Proof(*i.key, Accepted("SM1"), NOON + timedelta(minutes=1)) for i in others))
+    await apply(pool, *(Proof(*i.key, Accepted("SM2"), NOON + A_DAY) for i in (doubtful, repeated)))
+
+    async def given_up(now: datetime) -> int:
+        await sweep(pool, now, A_DAY)
+        return int(await pool.fetchval("SELECT count(*) FROM attempts WHERE state = 'unconfirmed'"))
+
+    assert await given_up(NOON + A_DAY + timedelta(minutes=2)) == 53
+    assert await pool.fetchval("SELECT swept_until FROM sweep") == NOON, "there the next search begins"
+    assert await given_up(NOON + 2 * A_DAY - timedelta(seconds=1)) == 53
+    assert await given_up(NOON + 2 * A_DAY) == 55
+    assert await given_up(NOON + 2 * A_DAY) == 55
+    assert await pool.fetchval("SELECT swept_until FROM sweep") == NOON + A_DAY, "and it may go on from here"
+
+
+async def plan_of(pool: asyncpg.Pool, statement: str, *given: str) -> str:
+    for n, value in enumerate(given, 1):
+        statement = statement.replace(f"${n}", value)
+    return "\n".join(row[0] for row in await pool.fetch(f"EXPLAIN {statement}"))
+
+
+async def test_the_search_and_the_clearing_read_what_they_are_after_alone(pool: asyncpg.Pool) -> None:
+    step = await plan_of(pool, store.q.sweep_step, "now()", "gen_random_uuid()", "now()", "10")
+    assert "attempts_by_time" in step and "Seq Scan" not in step
+    person = await plan_of(pool, store.q.forget_callbacks_of, "gen_random_uuid()")
+    held = await plan_of(pool, store.q.callbacks_of_person, "gen_random_uuid()", "gen_random_uuid()")
+    assert "callbacks_of_recipient" in person and "callbacks_of_recipient" in held
+    assert "callbacks_by_time" in await plan_of(pool, store.q.forget_callbacks, "'applied'", "now()", "10")
+
+
+async def test_raw_callbacks_go_when_they_are_old_enough_however_many_and_whatever_became_of_them(
+    pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_callbacks, "FORGOTTEN_AT_ONCE", 10)
+    await pool.execute(
+        """INSERT INTO callbacks (received_at, form, fate)
+           SELECT $1::timestamptz - days * interval '1 day', '', fate
+             FROM unnest(ARRAY[29, 31, 89, 91]) days, unnest(ARRAY['applied', 'parked', 'failed']) fate,
+                  generate_series(1, 25)""",
+        NOON,
+    )
+    await pool.execute(
+        """INSERT INTO carrier_ids SELECT 'smpp', gen_random_uuid()::text, gen_random_uuid(), 1, $1
+             FROM generate_series(1, 25)""",
+        NOON - timedelta(days=31),
+    )
+    await store_callbacks.forget(pool, NOON)
+    left = await pool.fetch("SELECT fate, min(received_at) AS oldest, count(*) AS n FROM callbacks GROUP BY fate")
+    days = {row["fate"]: ((NOON - row["oldest"]).days, row["n"]) for row in left}
+    assert days == {"applied": (29, 25), "parked": (89, 75), "failed": (89, 75)}
+    assert await pool.fetchval("SELECT count(*) FROM carrier_ids") == 0
+
+
+async def test_a_receipt_that_says_nothing_of_a_known_attempt_is_nobodys_to_look_at(
+    pool: asyncpg.Pool, vault: Vault
+) -> None:
+    await fill(pool, 1)
+    [intent] = await take(pool, vault, 1)
+    await apply(pool, Proof(*intent.key, Accepted("SM1"), NOON))
+    outcomes = Outcomes(pool, vault, asyncio.Event())
+    for key in (intent.key, (intent.recipient_id, 2), None):
+        await outcomes.receive(Callback(NOON, TELNYX, "SM1", key, b"{}", None))
+    rows = await pool.fetch("SELECT attempt, fate, look_at FROM callbacks ORDER BY seq")
+    assert [tuple(row) for row in rows] == [(1, "applied", None), (2, "parked", None), (None, "parked", None)]
+    assert await pool.fetchval("SELECT state FROM attempts") == "accepted"
+    assert dict(await pool.fetchrow(store.q.depths))["callbacks_to_look_at"] == 2

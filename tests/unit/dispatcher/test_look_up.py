@@ -62,6 +62,7 @@ def test_twilios_list_is_read() -> None:
         b"{}",
         orjson.dumps({"messages": [MESSAGE], "next_page_uri": "/more"}),
         orjson.dumps({"messages": [{**MESSAGE, "date_created": "yesterday"}]}),
+        orjson.dumps({"messages": [{**MESSAGE, "date_created": f"Sun, 01 Mar 2026 {'9' * 20}:00:00 +0000"}]}),
         orjson.dumps({"messages": [{**MESSAGE, "sid": ""}]}),
         orjson.dumps({"messages": [7]}),
     ],

@@ -1,13 +1,15 @@
 """Each provider's words, without a carrier: the same text has the same bytes, and nothing breaks a reader."""
 
 from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
 from struct import pack
 from urllib.parse import parse_qs
 
 import orjson
 import pytest
 from aiosmpplib.protocol import DeliverSm, SubmitSm
-from aiosmpplib.state import PduHeader, PhoneNumber, SmppCommand, SmppCommandStatus
+from aiosmpplib.state import TON, PduHeader, PhoneNumber, SmppCommand, SmppCommandStatus
 from dispatcher import provider_smpp, provider_telnyx, provider_twilio
 from dispatcher.outcome import Accepted
 from dispatcher.provider import Inbound, Text, Unreadable, idempotency_key
@@ -66,6 +68,16 @@ def test_smpp_sends_one_submit_sm_however_long_the_text(body: str) -> None:
     assert (found.destination.number, found.registered_delivery) == ("12025550123", 1)
 
 
+@pytest.mark.parametrize("body", BODIES)
+def test_smpp_asks_for_no_receipt_of_a_text_that_is_nobodys_attempt(body: str) -> None:
+    """Its id is kept nowhere, so a receipt would be taken for the person's unknown text's (`parking.py`)."""
+    pdu = provider_smpp.request(replace(text(body), status_callback=""))
+    found = SubmitSm.from_pdu(pdu, PduHeader(len(pdu), SmppCommand.SUBMIT_SM, SmppCommandStatus.ESME_ROK, 0),
+                              provider_smpp.ALPHABET)  # fmt: skip
+    assert isinstance(found, SubmitSm)
+    assert found.registered_delivery == 0
+
+
 def event(kind: str, **payload: object) -> bytes:
     return orjson.dumps({"data": {"event_type": kind, "payload": {"id": "m1", **payload}}})
 
@@ -103,11 +115,13 @@ def test_whatever_telnyx_sends_is_read_or_refused(body: bytes) -> None:
     provider_telnyx.answer(200, body)
 
 
-def deliver(message: str, esm_class: int = 0b100) -> bytes:
-    pdu = DeliverSm(
-        short_message=message, source=PhoneNumber("12025550123"), destination=PhoneNumber("12025550100"),
-        esm_class=esm_class,
-    )  # fmt: skip
+PERSON, OURS = PhoneNumber("12025550123"), PhoneNumber("12025550100")
+
+
+def deliver(
+    message: str, esm_class: int = 0b100, source: PhoneNumber = PERSON, destination: PhoneNumber = OURS
+) -> bytes:
+    pdu = DeliverSm(short_message=message, source=source, destination=destination, esm_class=esm_class)
     pdu.set_encoding_info(provider_smpp.ALPHABET, None)
     return bytes(pdu.pdu())
 
@@ -142,13 +156,55 @@ def test_an_smpp_receipt_may_say_it_in_parameters_only() -> None:
 def test_what_a_person_sends_by_smpp_has_their_number_as_everywhere() -> None:
     pdu = deliver("STOP", esm_class=0)
     assert not provider_smpp.is_receipt(pdu)
-    assert provider_smpp.inbound_of(pdu, "i1") == Inbound("i1", "+12025550123", "+12025550100", "STOP")
+    assert provider_smpp.inbound_of(pdu, "i1", "US") == Inbound("i1", "+12025550123", "+12025550100", "STOP")
+
+
+@pytest.mark.parametrize(
+    ("ton", "number", "region", "known_as"),
+    [
+        (TON.UNKNOWN, "2025550123", "US", "+12025550123"),
+        (TON.NATIONAL, "2025550123", "US", "+12025550123"),
+        (TON.UNKNOWN, "12025550123", "US", "+12025550123"),
+        (TON.NATIONAL, "07400123456", "GB", "+447400123456"),
+        (TON.UNKNOWN, "447400123456", "US", "+447400123456"),
+        (TON.INTERNATIONAL, "447400123456", "US", "+447400123456"),
+        (TON.INTERNATIONAL, "2025550123", "US", "+2025550123"),
+        (TON.UNKNOWN, "12345", "US", "12345"),
+        (TON.ABBREVIATED, "12345", "US", "12345"),
+        (TON.ALPHANUMERIC, "Handsent", "US", "Handsent"),
+    ],
+)
+def test_a_number_by_smpp_is_the_one_that_its_type_and_our_region_say(
+    ton: TON, number: str, region: str, known_as: str
+) -> None:
+    address = PhoneNumber(number, ton)
+    pdu = deliver("STOP", esm_class=0, source=address, destination=address)
+    assert provider_smpp.inbound_of(pdu, "i1", region)[1:3] == (known_as, known_as)
+    assert provider_smpp.parties_of(pdu.hex().encode(), region) == (known_as, known_as)
+
+
+@pytest.mark.parametrize(
+    ("received_at", "sent_at"),
+    [
+        ("2026-03-01T12:00:00.574Z", datetime(2026, 3, 1, 12, 0, 0, 574000, UTC)),
+        ("2026-03-01T13:00:00+01:00", datetime(2026, 3, 1, 12, tzinfo=UTC)),
+        ("2026-03-01T12:00:00", None),
+        ("0001-01-01T00:00:00+14:00", None),
+        ("noon", None),
+        (1, None),
+        (None, None),
+    ],
+)
+def test_telnyx_tells_when_a_person_wrote(received_at: object, sent_at: datetime | None) -> None:
+    number, sender = {"phone_number": "+12025550123"}, {"phone_number": "+12025550100"}
+    body = event("message.received", **{"from": number}, to=[sender], text="START", received_at=received_at)
+    assert provider_telnyx.inbound_of(body).sent_at == sent_at
 
 
 @given(st.binary(min_size=0, max_size=120))
 def test_whatever_smpp_brings_is_read_or_refused(body: bytes) -> None:
     pdu = provider_smpp.short(provider_smpp.DELIVER_SM, 1, 0, body)
-    for read in (provider_smpp.is_receipt, lambda p: provider_smpp.inbound_of(p, "i")):
+    for read in (provider_smpp.is_receipt, lambda p: provider_smpp.inbound_of(p, "i", "US")):
         with suppress(Unreadable):
             read(pdu)
     with suppress(Unreadable):

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from io import StringIO
 from urllib.parse import parse_qsl, urlsplit
 
+import orjson
 import pytest
 from dispatcher import callback, chunk, clearance, csv_list, parking, provider_twilio, retry, usefulness
 from dispatcher.clearance import Clear, Hold, OptOut, Suppress, Wait, Why
@@ -161,15 +162,34 @@ def test_a_callback_we_did_not_ask_for_is_not_ours(query: dict[str, str]) -> Non
     assert callback.read(query, KEY) is None
 
 
+@given(st.integers(0, 300))
+def test_an_address_with_more_fields_than_ours_is_not_ours(more: int) -> None:
+    ours = urlsplit(callback.url("https://example.org", KEY, RID, 1)).query
+    read = callback.read(callback.fields(f"{ours}{'&a=1' * more}".encode()), KEY)
+    assert read == ((RID, 1) if more + 3 <= callback.MOST_FIELDS else None)
+
+
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [
         ("3", 3.0), (" 120 ", 120.0), ("0", 0.0), (None, None), ("", None), ("soon", None), ("-1", None),
         ("Sun, 01 Mar 2026 12:00:30 GMT", 30.0), ("Sun, 01 Mar 2026 11:00:00 GMT", 0.0),
+        ("Mon, 01 Jan 2024 99999999999999999999:00:00 GMT", None),
     ],
 )  # fmt: skip
 def test_retry_after_is_seconds_or_a_date(header: str | None, seconds: float | None) -> None:
     assert retry.read_retry_after(header, NOON) == seconds
+
+
+DATE = ["Mon,", "1", "31", "Jan", "2024", "9" * 20, "12:00:00", f"{'9' * 20}:00", "1.2.3", "GMT", "-2359", "٣"]
+
+
+@given(st.lists(st.sampled_from(DATE), max_size=8).map(" ".join) | st.text(max_size=40))
+def test_whatever_a_carrier_says_of_when_is_a_time_or_nothing(said: str) -> None:
+    seconds = retry.read_retry_after(said, NOON)
+    assert seconds is None or seconds >= 0
+    message = {"sid": "SM1", "to": "1", "from": "2", "body": "", "status": "sent", "date_created": said}
+    provider_twilio.listed(orjson.dumps({"messages": [message]}))
 
 
 @given(st.integers(1, 10_000), st.none() | st.floats(0, 1e9), st.floats(0, 1, exclude_max=True))

@@ -122,6 +122,13 @@ def test_any_bytes_are_taken_or_refused(data: bytes, with_header: bool) -> None:
     assert isinstance(take(b"phone,name\n" + data if with_header else data, size=7), Batch | Refusal)
 
 
+def test_a_row_that_leaves_nothing_of_the_text_is_rejected() -> None:
+    batch = take(b"phone,hi,name\n2025550123,,\n2025550124,Hi,\n2025550125, ,\xe2\x80\x83\n", "{hi} {name}\n")
+    assert isinstance(batch, Batch)
+    assert batch.rejects == [Reject(2, RowProblem.EMPTY_TEXT), Reject(4, RowProblem.EMPTY_TEXT)]
+    assert [row.number for row in batch.rows] == ["+12025550124"]
+
+
 def test_a_row_that_makes_the_text_longer_than_carriers_take_is_rejected() -> None:
     template = parse("Dear {name}, " + "x" * 1500)
     assert isinstance(template, Template)

@@ -55,8 +55,8 @@ SELECT k.provider, k.carrier_message_id, k.recipient_id::text, k.attempt
   JOIN carrier_ids k USING (carrier_message_id, provider);
 
 -- name: forget_carrier_ids
--- Nobody reports on a message that old.
-DELETE FROM carrier_ids WHERE ctid = ANY(ARRAY(SELECT ctid FROM carrier_ids WHERE known_at < $1 ORDER BY known_at LIMIT 5000));
+-- Up to $2 of them. Nobody reports on a message that old.
+DELETE FROM carrier_ids WHERE ctid = ANY(ARRAY(SELECT ctid FROM carrier_ids WHERE known_at < $1 ORDER BY known_at LIMIT $2));
 
 -- name: parked_callbacks
 -- Receipts whose turn to be looked at again has come.

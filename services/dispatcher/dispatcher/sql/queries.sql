@@ -207,9 +207,14 @@ SELECT n.received_at, n.recipient_id, n.attempt, CASE WHEN x.erased THEN ''::byt
                       WHERE m.recipient_id = n.recipient_id AND e.key_id = coalesce(m.key_id, e.key_id) LIMIT 1) x ON true;
 
 -- name: forget_callbacks
--- Raw callbacks are kept for a while; those that were never applied are kept until someone has looked.
+-- Up to $3 raw callbacks of this fate that came before $2: those that were never applied are kept for longer.
 DELETE FROM callbacks WHERE ctid = ANY(ARRAY(
-    SELECT ctid FROM callbacks WHERE received_at < $1 AND fate = 'applied' ORDER BY seq LIMIT 5000));
+    SELECT ctid FROM callbacks WHERE fate = $1 AND received_at < $2 ORDER BY received_at LIMIT $3));
+
+-- name: known_attempts
+-- Those of these attempts that are there.
+SELECT a.recipient_id::text, a.attempt
+  FROM unnest($1::uuid[], $2::int[]) AS n(recipient_id, attempt) JOIN attempts a USING (recipient_id, attempt);
 
 -- name: insert_replies
 -- Replies not seen before, by the carrier's id; answers those.
@@ -218,6 +223,13 @@ SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::text[],
                      $8::timestamptz[], $9::text[])
 ON CONFLICT DO NOTHING
 RETURNING carrier_message_id;
+
+-- name: late_starts
+-- Those of these replies that were said before a STOP of the same person which came before them.
+SELECT r.carrier_message_id FROM replies r
+ WHERE r.carrier_message_id = ANY($1::text[]) AND EXISTS (
+       SELECT 1 FROM replies s WHERE s.person_id = r.person_id AND s.verdict = 'stop' AND s.seq < r.seq
+                                 AND s.received_at > r.received_at);
 
 -- name: owners_of_senders
 -- Whose these numbers are.
@@ -242,7 +254,7 @@ SELECT seq, carrier_message_id, person_id::text, number, sender, body, verdict, 
 
 -- name: read_opt_outs
 -- How these people stand; opt-outs change only under `lock_for_opt_outs`, so no rows are locked.
-SELECT person_id::text, in_force, source, changes FROM opt_outs WHERE person_id = ANY($1::uuid[]);
+SELECT person_id::text, in_force, source, changes, changed_at FROM opt_outs WHERE person_id = ANY($1::uuid[]);
 
 -- name: write_opt_outs
 -- How these people stand from now on. Who is out waits for nobody's decision any more: answers the holds that end so.
@@ -342,9 +354,10 @@ VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING;
 SELECT swept_until FROM sweep FOR UPDATE SKIP LOCKED;
 
 -- name: sweep_step
--- The next attempts that are old enough to be given up, in time order.
-SELECT recipient_id::text, attempt, state, attempted_at, accepted_at FROM attempts
- WHERE attempted_at > $1 AND attempted_at <= $2 ORDER BY attempted_at LIMIT $3;
+-- The next attempts after ($1, $2) that are old enough to be given up, at $3, in time order.
+SELECT recipient_id::text, attempt, state, attempted_at, accepted_at, unresolved_at FROM attempts
+ WHERE (attempted_at, recipient_id) > ($1::timestamptz, $2::uuid) AND attempted_at <= $3
+ ORDER BY attempted_at, attempts.recipient_id LIMIT $4;
 
 -- name: sweep_late
 -- Attempts that were unknown for a while, and accepted since before $1.

@@ -150,6 +150,20 @@ async def test_a_person_who_opts_out_between_two_posts_is_asked_for_no_more(carr
     assert len(await carried.ledger(number)) - before <= 1, "one may have been on its way"
 
 
+async def test_the_receipt_of_an_answer_says_nothing_of_a_text_whose_outcome_is_unknown(carried: Carried) -> None:
+    if carried.provider != SMPP:
+        return
+    await carried.drops()
+    number = carried.number()
+    await carried.publish(carried.released(number))
+    await carried.told(number, until=UNKNOWN)
+    await carried.healthy()
+    assert await carried.replies(number, "HELP") == 200
+    await eventually(lambda: posted(carried, [number], 2), lambda: "it is answered")
+    await asyncio.sleep(2.5)  # its receipt would be there, and have been looked at again
+    assert await carried.told(number) == [["SendAttempted", UNKNOWN]]
+
+
 async def test_what_was_dropped_is_resolved_by_its_receipt_also_where_that_names_no_attempt(carried: Carried) -> None:
     if carried.provider == TELNYX:
         return

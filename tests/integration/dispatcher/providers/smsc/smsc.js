@@ -34,7 +34,7 @@ function take(session, pdu) {
   if (does.drop) return session.destroy ? session.destroy() : session.close();
   setTimeout(() => {
     session.send(pdu.response({ command_status: does.status || 0, message_id: accepted ? id : "" }));
-    if (accepted && !does.receipt_first && !does.silent) report(id, pdu, does.stat || "DELIVRD", does.delay_ms || 50);
+    if (accepted && pdu.registered_delivery && !does.receipt_first && !does.silent) report(id, pdu, does.stat || "DELIVRD", does.delay_ms || 50);
   }, does.latency_ms || 0);
 }
 
