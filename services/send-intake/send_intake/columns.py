@@ -84,6 +84,8 @@ def _unique(cells: list[str]) -> list[str]:
     return list(names)
 
 
+# What is only called a number is one of a phone's with these before it; a voter's or a member's is a number of theirs.
+_OWN = "(?:contact|my|your|primary|preferred|main|best|default|personal)*"
 _WHOSE = (
     "(?:contact|voter|recipient|customer|client|member|supporter|donor|guest|patient|student|parent|guardian|person"
     "|user|subscriber|attendee|lead|my|your|billing|shipping|can2|primary|preferred|main|best|default|personal)*"
@@ -105,7 +107,7 @@ _PREFERRED = [
         f"{_BEFORE}(?:{_PHONE}{_NUMBER}?\\d?)?{_MOBILE}{_PHONE}?{_NUMBER}?{_AFTER}",
         f"{_WHOSE}{_OTHER}{_MOBILE}{_PHONE}?{_NUMBER}?{_AFTER}",
         f"{_BEFORE}{_PHONE}{_NUMBER}?{_AFTER}",
-        f"{_WHOSE}(?:number|numero|nummer|msisdn|e164){_AFTER}",
+        f"{_OWN}(?:number|numero|nummer|msisdn|e164){_AFTER}",
         f"{_WHOSE}(?:{_OTHER}{_PHONE}{_NUMBER}?|(?:home|work|office){_NUMBER}|{_PHONE}{_NUMBER}?{_OTHER}|landline{_NUMBER}?){_AFTER}",
     )
 ]

@@ -8,6 +8,7 @@ from itertools import chain
 from send_intake.encoding import LONGEST_LINE, LineDecoder
 
 LONGEST_RECORD = LONGEST_LINE  # characters, over all its lines
+MOST_LINES = 100  # of a record; each that is given up was read so far in vain, and the next is read again
 
 
 class RowProblem(StrEnum):
@@ -92,7 +93,7 @@ class CsvReader:
         """Adds the records from the line at index `begin` on, up to the first broken one; the index of what is left."""
         lines, end = self._lines, _End()
         start, first = begin, self._first
-        rest = map(lines.__getitem__, range(begin, len(lines)))
+        rest = _Rest(lines, begin)
         reader = csv.reader(chain(rest, end), delimiter=self._delimiter, skipinitialspace=True, strict=True)
         try:
             for cells in reader:
@@ -102,11 +103,12 @@ class CsvReader:
                 if cells:
                     records.append((first + begin, cells))
                 begin = after
+                rest.until = after + MOST_LINES
             else:
                 return begin
         except csv.Error:
             after = start + reader.line_num
-            if end.reached and not final and not _too_long(lines[begin:after]):
+            if end.reached and not rest.cut and not final and not _too_long(lines[begin:after]):
                 return begin  # the quote may yet be closed
         records.append((first + begin, self._salvaged(lines[begin:after])))
         return begin + 1
@@ -123,6 +125,28 @@ class CsvReader:
         except csv.Error:
             return RowProblem.CELL_TOO_LONG  # the csv module's own limit, 131,072 characters
         return RowProblem.UNCLOSED_QUOTE if end.reached else cells
+
+
+class _Rest:
+    """The lines from one on, as far as a record may go: `until`, which moves on with each record."""
+
+    def __init__(self, lines: list[str], at: int) -> None:
+        self._lines, self._at = lines, at
+        self.until = at + MOST_LINES
+        self.cut = False
+
+    def __iter__(self) -> "_Rest":
+        return self
+
+    def __next__(self) -> str:
+        at = self._at
+        if at >= self.until:
+            self.cut = True
+            raise StopIteration
+        if at >= len(self._lines):
+            raise StopIteration
+        self._at = at + 1
+        return self._lines[at]
 
 
 class _End:

@@ -102,7 +102,7 @@ async def _claimed(
 ) -> list[asyncpg.Record]:
     async with acting_for(pool, account_id) as connection, connection.transaction():
         if fair:
-            limit = await _part(connection, campaign_id, limit)
+            limit = await _part(connection, campaign_id, user_id, limit)
         rows = await connection.fetch(q.own_claims, user_id, campaign_id, limit, claim_s)
         for _ in range(CLAIM_TRIES):  # a row another user claimed at this moment is skipped; the next try sees past it
             if len(rows) < limit:
@@ -110,9 +110,9 @@ async def _claimed(
     return sorted(rows, key=lambda row: row["position"])
 
 
-async def _part(connection: Connection, campaign_id: str, limit: int) -> int:
+async def _part(connection: Connection, campaign_id: str, user_id: str, limit: int) -> int:
     """How many rows a user may hold, at most `limit`; what anybody holds beyond it goes back."""
-    found = await connection.fetchrow(q.left_to_share, campaign_id, limit)
+    found = await connection.fetchrow(q.left_to_share, campaign_id, limit, user_id)
     assert found is not None
     part: int = min(limit, -(-found["left"] // found["senders"]))
     if part < limit:

@@ -101,11 +101,11 @@ class Page(APIRoute):
                     raise Problem(403, "forbidden", f"This needs the role {' or '.join(roles)}.")
                 return await endpoint(request)
             except Problem as problem:
-                return page(request, "problem.html", problem.status, said=problem.detail)
+                return page(request, "problem.html", problem.status, said=problem.detail, end_at=None)
             except Exception as error:
                 if not retriable(error):
                     raise
-                return page(request, "problem.html", 503, said=AWAY)
+                return page(request, "problem.html", 503, said=AWAY, end_at=None)
 
         return paged
 

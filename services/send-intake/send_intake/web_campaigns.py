@@ -49,11 +49,19 @@ async def add_list(request: Request) -> Response:
 async def progress(request: Request) -> Response:
     """The numbers, each a way to the people behind it; reasons in words; how it went; and at the foot the end."""
     campaign = await _campaign(request)
-    figures, reasons, history = await asyncio.gather(
-        read(request, f"/campaigns/{campaign['campaign_id']}/progress"),
-        read(request, "/reasons"),
-        read(request, f"/campaigns/{campaign['campaign_id']}/progress/history"),
-    )
+    try:
+        figures, reasons, history = await asyncio.gather(
+            read(request, f"/campaigns/{campaign['campaign_id']}/progress"),
+            read(request, "/reasons"),
+            read(request, f"/campaigns/{campaign['campaign_id']}/progress/history"),
+        )
+    except Problem as problem:
+        if problem.status < 500:
+            raise
+        # Whoever is here to END it must not be kept from that by figures.
+        may_end = user_of(request).role is Role.MANAGER and campaign["ended_at"] is None
+        end_at = f"/campaigns/{campaign['campaign_id']}/end" if may_end else None
+        return page(request, "problem.html", problem.status, said=problem.detail, end_at=end_at)
     return page(
         request,
         "progress.html",
@@ -83,17 +91,16 @@ async def message(request: Request) -> Response:
 
 async def end_page(request: Request) -> Response:
     """What an end would do now, and the box for END; once it has ended, what the end did."""
-    campaign = await _campaign(request)
-    return await _end_page(request, campaign)
+    return await _end_page(request, described(await _sealed(request)))
 
 
 async def end(request: Request) -> Response:
     """Ends the campaign when exactly END was typed."""
     form = await form_of(request)
-    row = await campaign_row(request, request.path_params["campaign_id"])
+    row = await _sealed(request)
     if form.get("confirm") != "END":
         wrong = "Type END, in capitals, to end the campaign. Nothing was ended."
-        return await _end_page(request, described(await opened_row(request, row)), wrong)
+        return await _end_page(request, described(row), wrong)
     try:
         await store.end_campaign(request.app.state.pool, store.unopened(row), user_of(request).user_id)
     except store.ClockUnconfirmed:
@@ -103,10 +110,11 @@ async def end(request: Request) -> Response:
 
 
 async def _end_page(request: Request, campaign: dict[str, Any], wrong: str = "") -> Response:
+    """An END needs neither projections nor the vault, and nor does its page: without them it shows what it knows."""
     counts = await store.pressed(request.app.state.pool, user_of(request).account_id, campaign["campaign_id"])
-    figures = await read(request, f"/campaigns/{campaign['campaign_id']}/progress")
+    figures = await _figures(request, campaign["campaign_id"])
     would_drop = counts["waiting_for_t"] if campaign["ended_at"] is None else 0
-    gone = figures["sent"] + figures["suppressed"] + figures["dropped"]
+    gone = figures["sent"] + figures["suppressed"] + figures["dropped"] if figures else 0
     return page(
         request,
         "end.html",
@@ -115,12 +123,23 @@ async def _end_page(request: Request, campaign: dict[str, Any], wrong: str = "")
         figures=figures,
         unprocessed=counts["unprocessed"],
         would_drop=would_drop,
-        still_going=max(0, counts["processed"] - would_drop - gone),
+        still_going=max(0, counts["processed"] - would_drop - gone) if figures else None,
         before_its_time=campaign["ended_at"] is not None
         and campaign["scheduled_for"] is not None
         and campaign["ended_at"] < campaign["scheduled_for"],
         wrong=wrong,
     )
+
+
+async def _figures(request: Request, campaign_id: str) -> dict[str, int] | None:
+    """Progress, or None while it cannot be read."""
+    try:
+        found: dict[str, int] = await read(request, f"/campaigns/{campaign_id}/progress")
+    except Problem as problem:
+        if problem.status < 500:
+            raise
+        return None
+    return found
 
 
 # --- common to pages -------------------------------------------------------------------------------------
@@ -132,9 +151,14 @@ async def read(request: Request, path: str, body: dict[str, str] | None = None, 
     return await forwarder.read(session_of(request), path, body, **query)
 
 
+async def _sealed(request: Request) -> Row:
+    """The campaign of the address, its text as it is stored. Raises Problem 404."""
+    return await campaign_row(request, request.path_params["campaign_id"])
+
+
 async def _campaign(request: Request) -> dict[str, Any]:
     """The campaign of the address. Raises Problem 404."""
-    return described(await opened_row(request, await campaign_row(request, request.path_params["campaign_id"])))
+    return described(await opened_row(request, await _sealed(request)))
 
 
 async def _held(request: Request) -> Row | None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -10,7 +11,7 @@ from kernel.testing import eventually
 from kernel.tokens import Role
 from yarl import URL
 
-from tests.integration.access.world import PASSWORD, Door
+from tests.integration.access.world import PASSWORD, Door, Services
 
 COOKIE = "handsent_session"
 
@@ -159,3 +160,23 @@ async def test_a_cookie_of_anybody_s_is_no_way_in(browser: Browser) -> None:
                 assert answer.status == 401, cookie
             async with http.get(f"{browser.url}/", headers={"Cookie": cookie}, allow_redirects=False) as answer:
                 assert answer.status == 303, cookie
+
+
+async def test_a_campaign_can_be_ended_while_its_figures_are_away(
+    browser: Browser, services: Services, kafka: str, tmp_path: Path
+) -> None:
+    alone = Services(tmp_path, services.database_url, kafka).start("send_intake")
+    try:
+        door = Door(alone, browser.http)
+        there = Browser(door)
+        await there.post("/sign-in", data={"token": await browser.door.token("Mia", Role.MANAGER)})
+        made = await door.ask("POST", "/campaigns", json={"name": "n", "text": "t"}, headers={"Origin": there.url})
+        page = f"/campaigns/{made[1]['campaign_id']}"
+        async with there.http.get(there.url + page) as answer:
+            assert answer.status == 503 and f'href="{page}/end"' in await answer.text()
+        shown = await there.page(f"{page}/end")
+        assert "Type END to end the campaign" in shown and "not known now" in shown
+        status, shown = await there.post(f"{page}/end", data={"confirm": "END"})
+        assert status == 303 and "The campaign has ended" in shown
+    finally:
+        alone.stop()

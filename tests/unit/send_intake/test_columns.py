@@ -15,6 +15,7 @@ PHONES = """
 OTHERS = """
     name | Phone Type | Phone 1 - Type | Phone 1 - Label | Phone Country | Mobile Carrier | Mobile Opt In | SMS
     SMS Consent | Text | Cellar | Street Number | House Number | Account Number | Number of Kids | Home | Work | Fax
+    Voter Number | Member Number | Customer Number | Patient Number | Donor No. | Student Number | User Number
     Fax Number | No | Email | Do Not Call | Zip | Telegram | Phonetic First Name | Automobile | Tell | Telephone Opt Out
 """
 
@@ -45,6 +46,9 @@ def test_another_column_is_not_taken_for_a_phone(name: str) -> None:
         (["Alternate Mobile", "Mobile"], "Mobile"),
         (["Phone 1 - Type", "Phone 1 - Value", "Phone 2 - Value"], "Phone 1 - Value"),
         (["Home Phone", "Work Phone"], "Home Phone"),
+        (["Voter Number", "First Name", "Home Phone"], "Home Phone"),
+        (["Customer Number", "Work Phone"], "Work Phone"),
+        (["Donor Number", "Landline"], "Landline"),
     ],
 )
 def test_of_several_phones_the_likeliest_to_read_a_text_is_taken(names: list[str], best: str) -> None:

@@ -7,7 +7,8 @@ from importlib import resources
 import pytest
 from send_intake.store import q
 
-LAPSES = {"start_sending", "own_claims", "claim_more"}  # who sends what, and which rows were shown: no T, no END
+# Who sends what, and which rows were shown: no T, no END.
+LAPSES = {"left_to_share", "start_sending", "own_claims", "claim_more"}
 CLOCKS = re.compile(r"\b(clock_timestamp|statement_timestamp|transaction_timestamp|now|timeofday)\s*\(|\bcurrent_time")
 
 

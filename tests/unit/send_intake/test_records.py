@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from send_intake.records import LONGEST_RECORD, CsvReader, Record, RowProblem
+from send_intake.records import LONGEST_RECORD, MOST_LINES, CsvReader, Record, RowProblem
 
 
 def read(data: bytes, *cuts: int) -> list[Record]:
@@ -167,3 +167,12 @@ def test_what_the_csv_module_wrote_is_read_back(rows: list[list[str]], style: tu
         [["phone", "name"], *rows]
     )
     assert cells(file.getvalue().encode()) == [["phone", "name"], *rows]
+
+
+def test_a_record_has_so_many_lines_and_no_more() -> None:
+    """Else short lines, each with an open quote, would each be read as far as the limit of characters goes."""
+    long = "x\n" * (MOST_LINES - 1)
+    found = read(f'a,b\n1,"{long}end"\n2,"{long}\nend"\n3,c\n'.encode())
+    assert found[1] == (2, ["1", f"{long}end"])
+    assert (2 + MOST_LINES, RowProblem.UNCLOSED_QUOTE) in found
+    assert found[-1][1] == ["3", "c"]

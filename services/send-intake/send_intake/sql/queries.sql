@@ -122,8 +122,9 @@ RETURNING c.ended_at;
 SELECT ended_at FROM campaigns WHERE campaign_id = $1;
 
 -- name: free_everyone
--- END frees its senders.
-WITH s AS (DELETE FROM sendings WHERE campaign_id = $1) DELETE FROM claims WHERE campaign_id = $1;
+-- END frees its senders: their rows of `sendings` first, as everybody locks them.
+WITH s AS (DELETE FROM sendings WHERE campaign_id = $1 RETURNING 1)
+DELETE FROM claims WHERE campaign_id = $1 AND (SELECT count(*) FROM s) >= 0;
 
 -- name: create_campaign
 -- A new campaign.
@@ -198,8 +199,8 @@ SELECT campaign_id = $2 FROM sendings WHERE user_id = $1;
 
 -- name: stop_sending
 -- The user stops; their rows go back.
-WITH s AS (DELETE FROM sendings WHERE user_id = $1 AND campaign_id = $2)
-DELETE FROM claims WHERE user_id = $1 AND campaign_id = $2;
+WITH s AS (DELETE FROM sendings WHERE user_id = $1 AND campaign_id = $2 RETURNING 1)
+DELETE FROM claims WHERE user_id = $1 AND campaign_id = $2 AND (SELECT count(*) FROM s) >= 0;
 
 -- name: give_back
 -- The rows a user was shown and has not SENT are anybody's again.
@@ -221,10 +222,13 @@ UPDATE claims k SET until = clock_timestamp() + make_interval(secs => $4)
 RETURNING r.recipient_id::text, r.position, r.person_id::text, r.number, r.columns, r.cells;
 
 -- name: left_to_share
--- How many rows are left, counted no further than $2 for each, and how many users send the campaign.
+-- How many rows are left, counted no further than $2 for each, and how many users there are to send them: whoever was
+-- shown rows, and $3. Who has gone, and did not stop, is not waited for.
 SELECT (SELECT count(*) FROM (SELECT FROM recipients r WHERE r.campaign_id = $1 AND r.processed_at IS NULL
                                AND NOT r.erased LIMIT $2 * s.senders) l) AS left, s.senders
-  FROM (SELECT greatest(count(*), 1) AS senders FROM sendings WHERE campaign_id = $1) s;
+  FROM (SELECT count(*) AS senders
+          FROM (SELECT user_id FROM claims WHERE campaign_id = $1 AND until > clock_timestamp()
+                UNION SELECT $3::uuid) u) s;
 
 -- name: share
 -- What users hold beyond $2 rows each goes back, the last in the list first.
