@@ -1,10 +1,8 @@
 """`handsent replay verify`: the log, folded once more, must give the tables of every service."""
 
-import asyncio
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -14,16 +12,16 @@ import dispatcher.app_replay
 import projections.app_replay
 import scheduler.app_replay
 import send_intake.app_replay
-import structlog
-from aiokafka.errors import KafkaError
 from kernel import replay as kernel_replay
 from kernel.errors import LogLost
 from kernel.replay import OUTBOX
 from kernel.replay_tables import NotComparable
 from kernel.verdict import Difference, Refused, Table, Verdict
+from projections import store_run
 
 from handsent import replay_asof, replay_diff, replay_plan, replay_promote, replay_run, replay_trace
-from handsent.stack import Stack, current_stack
+from handsent.replay_kept import kept
+from handsent.stack import Stack
 
 SERVICES = (send_intake, scheduler, dispatcher, projections)
 REBUILT = {service.app_replay.REBUILT.service: service.app_replay.REBUILT for service in SERVICES}
@@ -55,37 +53,29 @@ def verify(services: Sequence[str], as_json: bool) -> None:
     Postgres as the tables of a service, twice, until it ends; needs no vault: what is sealed is compared as it is.
 
     Exit code 1: they are not equal, or it cannot be told."""
-    stack = current_stack()
-    verdicts = {name: _verdict(stack, name) for name in REBUILT if name in services or not services}
+
+    async def work(stack: Stack) -> dict[str, Verdict]:
+        return {name: await _verdict(stack, name) for name in REBUILT if name in services or not services}
+
+    verdicts = kept("verify", {"services": list(services)}, work, _outcome)
     click.echo(json.dumps(as_dict(verdicts)) if as_json else "\n".join(lines(verdicts)))
     sys.exit(0 if _equal(verdicts) else 1)
 
 
-def _verdict(stack: Stack, name: str) -> Verdict:
+async def _verdict(stack: Stack, name: str) -> Verdict:
     try:
-        with _quiet():
-            return asyncio.run(kernel_replay.verify(stack.database_url, stack.kafka_bootstrap, REBUILT[name]))
+        return await kernel_replay.verify(stack.database_url, stack.kafka_bootstrap, REBUILT[name])
     except NotComparable as error:
-        raise click.ClickException(str(error)) from None
+        raise store_run.Refused(str(error)) from None
     except LogLost as error:
-        raise click.ClickException(f"{name}: {error}") from None
+        raise LogLost(f"{name}: {error}") from None
     except asyncpg.UndefinedTableError:
-        raise click.ClickException(f"{name}: the session with the copies ended before they were compared") from None
-    except (KafkaError, TimeoutError) as error:
-        raise click.ClickException(f"Kafka does not answer as it should: {error!r}") from None
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise click.ClickException(f"the database does not answer as it should: {error}") from None
+        raise store_run.Refused(f"{name}: the session with the copies ended before they were compared") from None
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """What the batch loop logs is for a service's log: here the verdict says it."""
-    before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
-    try:
-        yield
-    finally:
-        structlog.configure(**before)
+def _outcome(verdicts: Mapping[str, Verdict]) -> str:
+    differing = [name for name, verdict in verdicts.items() if not verdict.equal]
+    return f"differs: {', '.join(differing)}" if differing else "equal"
 
 
 def _equal(verdicts: Mapping[str, Verdict]) -> bool:

@@ -33,7 +33,10 @@ def _time(_context: click.Context, _parameter: click.Parameter, value: str) -> d
         raise click.BadParameter("a time is RFC 3339: 2026-03-01T12:00:00Z") from None
     if at.tzinfo is None:
         raise click.BadParameter("say the offset, or Z: 2026-03-01T12:00:00Z")
-    return at.astimezone(UTC)
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:  # nothing has happened before the first time there is, nor after the last
+        return datetime.min.replace(tzinfo=UTC) if at.year == 1 else datetime.max.replace(tzinfo=UTC)
 
 
 @click.command()
@@ -46,12 +49,15 @@ def asof(campaign: str, at: datetime, recipient: str | None, recorded: bool, pii
     """Print what Progress, or a recipient, of CAMPAIGN was at TIME, as the API answers it: a fold of the events with
     occurred_at up to TIME. It counts what had happened by then, also what was heard of only later (a late receipt):
     what was true at TIME, not what was shown then. What was shown is --recorded: a fold of what the log held at TIME.
+    Events that an operator has set aside are left out, as in Progress.
 
     Reads the log from its beginning: all partitions that tell of recipients, or those of RID; changes nothing.
-    Exit code 1: CAMPAIGN, or RID, was not known by then, or events about it cannot be read."""
+    Exit code 1: CAMPAIGN, or RID, was not known by then, or events about it cannot be read or are gone."""
 
     async def work(stack: Stack) -> tuple[Scanned, dict[str, Any]]:
-        found = await app_scan.campaign_then(stack.kafka_bootstrap, campaign, at, recorded, recipient)
+        found = await app_scan.campaign_then(
+            stack.database_url, stack.kafka_bootstrap, campaign, at, recorded, recipient
+        )
         if not found.then.known:
             raise Refused("the log knows of no such campaign by then")
         if recipient is None:

@@ -36,7 +36,8 @@ def run(follow: bool, workers: int | None, migrations: Path | None, as_json: boo
         if not done.stopped:
             click.echo(_json(done) if as_json else _line(done))
         if follow and not done.stopped:
-            await app_run.follow(stack.database_url, stack.kafka_bootstrap, progress)
+            stopped = await app_run.follow(stack.database_url, stack.kafka_bootstrap, progress)
+            return done._replace(stopped=stopped)
         return done
 
     done = kept("run", arguments, work, _outcome)

@@ -1,6 +1,5 @@
 """`handsent replay trace`: every event about one recipient, each behind its cause."""
 
-import asyncio
 import json
 import sys
 from collections.abc import Iterator
@@ -8,14 +7,14 @@ from typing import Any, cast
 from uuid import UUID
 
 import click
-from aiokafka.errors import KafkaError
-from kernel.errors import LogLost
 from projections import app_scan
 from projections.progress import RecipientEvent
+from projections.store_run import Refused
 
 from handsent import log_reader
 from handsent.log_view import Seen, fields
-from handsent.stack import current_stack
+from handsent.replay_kept import kept
+from handsent.stack import Stack
 from handsent.trace import Place, Step, Trace, causes_elsewhere
 from handsent.trace import trace as traced
 
@@ -37,12 +36,14 @@ def trace(recipient: str, as_json: bool) -> None:
     when it happened and was appended, who did it, what caused it. A cause that the log does not have is a GAP.
 
     Exit code 1: there is a gap, or a record that cannot be read."""
-    try:
-        found = asyncio.run(_traced(current_stack().kafka_bootstrap, recipient))
-    except (KafkaError, LogLost, OSError) as error:
-        raise click.ClickException(f"Kafka does not answer as it should: {error}") from None
-    if not found.steps:
-        raise click.ClickException("the log knows of no such recipient")
+
+    async def work(stack: Stack) -> Trace:
+        found = await _traced(stack.kafka_bootstrap, recipient)
+        if not found.steps:
+            raise Refused("the log knows of no such recipient")
+        return found
+
+    found = kept("trace", {"recipient": recipient}, work, lambda found: f"{len(found.steps)} events, {_ended(found)}")
     for line in map(json.dumps, as_dicts(found)) if as_json else lines(found):
         click.echo(line)
     sys.exit(0 if found.whole else 1)
@@ -91,8 +92,12 @@ def lines(found: Trace) -> Iterator[str]:
     yield from map(_line, found.steps)
     for record in found.unreadable:
         yield f"CANNOT BE READ: {record.topic}-{record.partition}@{record.offset}: {record.error}"
+    yield _ended(found)
+
+
+def _ended(found: Trace) -> str:
     gaps = sum(step.gap for step in found.steps)
-    yield "no gaps" if found.whole else f"{gaps} GAPS, {len(found.unreadable)} records cannot be read"
+    return "no gaps" if found.whole else f"{gaps} GAPS, {len(found.unreadable)} records cannot be read"
 
 
 def _line(step: Step) -> str:

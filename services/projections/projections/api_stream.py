@@ -9,7 +9,7 @@ from kernel.errors import retriable
 
 from projections import store_reads
 from projections.app_clock import Clock
-from projections.store_reads import Key, Progress
+from projections.store_reads import Key, Progress, Version
 from projections.wait import WaitsFor
 
 log = structlog.get_logger()
@@ -82,7 +82,7 @@ class Feeds:
                 raise
             log.warning("feed_retried", error=repr(error))
 
-    def _stale(self, key: Key, version: int) -> bool:
+    def _stale(self, key: Key, version: Version) -> bool:
         feed = self._feeds.get(key)
         return feed is not None and (feed.latest is None or feed.latest.version != version)
 
@@ -110,7 +110,8 @@ class Feeds:
 
 def _id(progress: Progress, waits_for: WaitsFor | None) -> str:
     """Says which figures, and why people wait: what a listener was told of both, it is not told again."""
-    return f"{progress.version}.{waits_for}" if waits_for else f"{progress.version}"
+    version = progress.version
+    return f"{version.events}.{version.table}" + (f".{waits_for}" if waits_for else "")
 
 
 def _message(id_: str, body: bytes) -> bytes:

@@ -31,6 +31,10 @@ Offsets = Mapping[Position, int]
 Say = Callable[[str], None]
 
 
+class NoRun(Refused):
+    """It was promoted or aborted, or never begun."""
+
+
 class Done(NamedTuple):
     """What a run has folded, and where it stands still: positions with the offset of the event."""
 
@@ -131,7 +135,7 @@ async def opened(url: str, bootstrap: str, admin: asyncpg.Connection, wait_s: fl
     """The run there is, for one command at a time. Raises Refused, LogLost."""
     async with store_run.alone(admin, wait_s):
         if RUN not in await store_run.schemas(admin):
-            raise Refused("there is no run: begin one with `handsent replay run`")
+            raise NoRun("there is no run: begin one with `handsent replay run`")
         pool = await store_run.open_pool(url, RUN, max_size=2)
         try:
             await store_run.same_log(admin)
@@ -175,19 +179,22 @@ async def _follow_once(run: Run) -> bool:
     return True
 
 
-async def follow(url: str, bootstrap: str, say: Say) -> None:
-    """Keeps the run caught up until it is promoted, aborted or stands still. Lets other commands in between."""
+async def follow(url: str, bootstrap: str, say: Say) -> dict[Position, int]:
+    """Keeps the run caught up until it is promoted or aborted, or stands still: where. Lets other commands in between.
+
+    Raises Refused when another command does not let it in.
+    """
     async with store_run.session(url) as admin:
         while True:
             try:
                 async with opened(url, bootstrap, admin, FOLLOW_PATIENCE_S) as found:
                     going_on = await _follow_once(found)
-            except Refused as error:  # it was promoted or aborted
+            except NoRun as error:
                 say(f"it is not followed any more: {error}")
-                return
+                return {}
             if not going_on:
                 say("it is not followed any more: it stands still")
-                return
+                return found.stopped
             await asyncio.sleep(FOLLOW_S)
 
 

@@ -5,18 +5,22 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from kernel import kafka
+from kernel import database, kafka, quarantine
+from kernel.errors import LogLost
 from kernel.offsets import Position
 from kernel.partitioner import partitions_of
+from kernel.verdict import missing
 
 from projections.app import TOPICS
 from projections.app_shares import BY_RECIPIENT
 from projections.app_span import reader
+from projections.store_run import LIVE
 from projections.then import Then
 from schemas.codec import UndecodableEvent, decode, event_id_of, to_micros
 
 RECORDS = 5000
 Spans = dict[Position, tuple[int, int]]
+Aside = Collection[tuple[Position, int]]
 
 
 class Scanned(NamedTuple):
@@ -28,29 +32,48 @@ class Scanned(NamedTuple):
 
 
 async def campaign_then(
-    bootstrap: str, campaign_id: str, at: datetime, recorded: bool, recipient_id: str | None = None
+    url: str, bootstrap: str, campaign_id: str, at: datetime, recorded: bool, recipient_id: str | None = None
 ) -> Scanned:
     """The campaign by `at`, or one recipient of it: what had happened by then, or (`recorded`) what the log held then.
 
-    Reads the partitions of the recipient, or all that tell of recipients; only what names the campaign is decoded.
+    Reads the partitions of the recipient, or all that tell of recipients; only what names the campaign is decoded. What
+    an operator has set aside is left out, as in Progress. Raises LogLost when the log lacks its beginning.
     """
+    aside = await _set_aside(url)
     then, before = Then(campaign_id, at), at if recorded else None
     _, counts = await kafka.describe(bootstrap, TOPICS)
     keys = {"campaigns": campaign_id} | ({} if recipient_id is None else dict.fromkeys(BY_RECIPIENT, recipient_id))
-    spans = await _spans(bootstrap, _positions(counts, {*BY_RECIPIENT, "campaigns"}, keys), before)
-    unreadable = await _gather(bootstrap, spans, campaign_id, then, recorded)
+    spans = _whole(await _spans(bootstrap, _positions(counts, {*BY_RECIPIENT, "campaigns"}, keys), before))
+    unreadable = await _gather(bootstrap, spans, aside, campaign_id, then, recorded)
     if recipient_id in then.rows:
         person_id = then.rows[recipient_id].person_id
-        more = await _spans(bootstrap, _positions(counts, {"opt-outs"}, {"opt-outs": person_id}), before)
-        unreadable += await _gather(bootstrap, more, person_id, then, recorded)
+        more = _whole(await _spans(bootstrap, _positions(counts, {"opt-outs"}, {"opt-outs": person_id}), before))
+        unreadable += await _gather(bootstrap, more, aside, person_id, then, recorded)
         spans |= more
     return Scanned(then, _as_of(spans), unreadable)
 
 
-async def _gather(bootstrap: str, spans: Spans, id_: str, then: Then, recorded: bool) -> int:
+async def _set_aside(url: str) -> Aside:
+    connection = await database.connect(url, LIVE)
+    try:
+        return await quarantine.passed_over(connection)
+    finally:
+        await connection.close()
+
+
+def _whole(spans: Spans) -> Spans:
+    beginnings = {position: first for position, (first, _) in spans.items()}
+    if lacking := missing(beginnings, beginnings, beginnings):
+        raise LogLost(lacking)
+    return spans
+
+
+async def _gather(bootstrap: str, spans: Spans, aside: Aside, id_: str, then: Then, recorded: bool) -> int:
     """Adds what names the id; how many records that do so cannot be read."""
     needle, unreadable = id_.encode(), 0
-    async for _, record in _scan(bootstrap, spans, lambda value: needle in value):
+    async for position, record in _scan(bootstrap, spans, lambda value: needle in value):
+        if (position, record.offset) in aside:
+            continue
         try:
             event = decode(record.value)
         except UndecodableEvent:
@@ -100,7 +123,8 @@ async def _spans(bootstrap: str, positions: Iterable[Position], at: datetime | N
         beginnings: Mapping[Any, int] = await consumer.beginning_offsets(partitions)
         ends: dict[Any, int] = dict(await consumer.end_offsets(partitions))
         if at is not None:
-            later = await consumer.offsets_for_times(dict.fromkeys(partitions, to_micros(at) // 1000 + 1))
+            after_ms = max(0, to_micros(at) // 1000 + 1)  # Kafka knows no time before 1970
+            later = await consumer.offsets_for_times(dict.fromkeys(partitions, after_ms))
             ends |= {partition: found.offset for partition, found in later.items() if found is not None}
     finally:
         await consumer.stop()

@@ -19,10 +19,17 @@ from projections.wait import Waiting, WaitsFor
 Key = tuple[str, str]  # account_id of whoever asks, campaign_id
 
 
-class Progress(NamedTuple):
-    """A campaign's figures, how many events they count, and who of it waits."""
+class Version(NamedTuple):
+    """How many events figures count, and in which table they stand: a promote may tell others of the same events."""
 
-    version: int
+    events: int
+    table: int
+
+
+class Progress(NamedTuple):
+    """A campaign's figures, which they are, and who of it waits."""
+
+    version: Version
     waiting: Waiting
     answer: dict[str, Any]
 
@@ -60,8 +67,8 @@ async def progress(pool: Pool, asked: Iterable[Key]) -> dict[Key, Progress]:
     return {_key(row): _progress(row) for row in await _of_campaigns(pool, q.progress, asked)}
 
 
-async def versions(pool: Pool, asked: Iterable[Key]) -> dict[Key, int]:
-    return {_key(row): row["version"] for row in await _of_campaigns(pool, q.versions, asked)}
+async def versions(pool: Pool, asked: Iterable[Key]) -> dict[Key, Version]:
+    return {_key(row): _version(row) for row in await _of_campaigns(pool, q.versions, asked)}
 
 
 async def _of_campaigns(pool: Pool, statement: str, asked: Iterable[Key]) -> list[Any]:
@@ -72,6 +79,10 @@ async def _of_campaigns(pool: Pool, statement: str, asked: Iterable[Key]) -> lis
 
 def _key(row: Any) -> Key:
     return row["account_id"], row["campaign_id"]
+
+
+def _version(row: Any) -> Version:
+    return Version(row["version"], row["tableoid"])
 
 
 def _progress(row: Any) -> Progress:
@@ -86,7 +97,7 @@ def _progress(row: Any) -> Progress:
         "failed_by_reason": orjson.Fragment(row["failed_by_reason"]),
         "as_of": orjson.Fragment(row["as_of"]),
     }
-    return Progress(row["version"], Waiting(row["waiting"], row["scheduled_for"], row["ended_at"]), answer)
+    return Progress(_version(row), Waiting(row["waiting"], row["scheduled_for"], row["ended_at"]), answer)
 
 
 async def page(

@@ -107,6 +107,10 @@ async def open_pool(url: str, schema: str, max_size: int = 1) -> Pool:
 
 async def make(connection: asyncpg.Connection, url: str, also: Mapping[str, str]) -> None:
     """The schema of a run, as the migrations of this version make it, and `also` these. Repeatable."""
+    if RUN in await schemas(connection):
+        done = {row["name"] for row in await connection.fetch(q.migrations.format(run=RUN))}
+        if not done >= {*database.migrations_of("projections"), *also}:
+            await connection.execute(q.changed, RUN)  # before: who is killed in between has not migrated
     await database.migrate(url, RUN, "projections", ROLE, also)
     async with connection.transaction():
         await connection.execute(q.register, RUN)

@@ -197,6 +197,21 @@ def test_a_figure_that_somebody_changed_is_no_recount_either(
     assert [d["columns"] for d in found["tables"]["campaigns"]["differences"]] == [["delivered"]]
 
 
+def test_what_was_verified_is_written_down(
+    verify: Callable[..., dict[str, Any]], handsent: Handsent, database_url: str
+) -> None:
+    verify()
+    by = "UPDATE projections.recipients SET position = position {} 1000"
+    with tampered(database_url, by.format("+"), by.format("-")):
+        verify(exit_code=1)
+    rows = [json.loads(line) for line in handsent("replay", "history", "--json", "--limit", "2").stdout.splitlines()]
+    assert [(row["command"], row["arguments"]["services"], row["outcome"]) for row in rows] == [
+        ("verify", ["projections"], "differs: projections"),
+        ("verify", ["projections"], "equal"),
+    ]
+    assert all(row["done_by"] and row["ended_at"] for row in rows)
+
+
 def test_of_many_differences_the_first_are_shown_and_all_are_counted(
     verify: Callable[..., dict[str, Any]], handsent: Handsent, database_url: str
 ) -> None:

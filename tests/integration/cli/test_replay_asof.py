@@ -5,21 +5,25 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import aiohttp
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from handsent import topics
 from handsent.kafka import EmbeddedKafka
 from kernel.kafka import when_there
+from kernel.partitioner import partitions_of
 
-from schemas.topics import TOPICS
+from schemas.codec import encode, key_of
+from schemas.topics import TOPIC_OF, TOPICS
 from tests.integration.cli.conftest import Handsent
-from tests.integration.cli.test_replay import BAD, in_database
-from tests.integration.projections.world import Service, World
-from tests.unit.projections.life import MINUTE, NOON
+from tests.integration.cli.test_replay import BAD, append, in_database
+from tests.integration.projections.world import Service, World, eventually
+from tests.unit.projections.life import MINUTE, NOON, Life
 
 Replay = Callable[..., Awaitable[Any]]
 
@@ -131,6 +135,78 @@ async def test_recorded_is_what_the_log_held_by_then(world: World, replay: Repla
     assert (then["unprocessed"], then["delivered"]) == (3, 0)
     assert (await asked(between))["delivered"] == 3  # it had happened
     assert sum(then["as_of"]["processed"].values()) < sum((await asked(between))["as_of"]["processed"].values())
+
+
+@pytest.mark.parametrize("at", ["1960-01-01T00:00:00Z", "0001-01-01T00:00:00+05:00"])
+async def test_nothing_is_known_of_times_that_kafka_does_not_know(world: World, replay: Replay, at: str) -> None:
+    await world.publish([world.life(0).created(), world.life(0).added()])
+    for options in ((), ("--recorded",)):
+        said = await replay("asof", world.campaign_id, "--at", at, *options, exit_code=1)
+        assert "no such campaign by then" in said.stderr
+    known = await replay("asof", world.campaign_id, "--at", "9999-12-31T23:59:59-05:00", "--recorded")
+    assert json.loads(known.stdout)["recipients"] == 1
+
+
+async def test_what_an_operator_has_set_aside_is_left_out_as_in_progress(
+    world: World, replay: Replay, handsent: Handsent, database_url: str
+) -> None:
+    """A press that tells of another campaign than its recipient's, and one that nobody can read."""
+    life = world.life(0)
+    other = world.life(1, campaign="summer")
+    await world.publish([life.created(), life.added(), other.created(), other.added()])
+    await world.caught_up()
+    wrong = replace(life.processed(), campaign_id=other.campaign_id)
+    standing = "SELECT topic, partition FROM projections.stopped"
+    for value in (encode(wrong), BAD + other.campaign_id.encode()):
+        await world.publish_raw("processed", key_of(wrong), value)
+
+        async def stopped() -> list[Any]:
+            return await asyncio.to_thread(in_database, database_url, standing)
+
+        [(topic, partition)] = await eventually(stopped, lambda: "projections stands still")
+        reason = ("--reason", "a test wrote it")
+        await asyncio.to_thread(handsent, "quarantine", "set-aside", "projections", topic, str(partition), *reason)
+    await world.caught_up()
+    world.campaign_id = other.campaign_id
+    live = await world.progress_is(recipients=1, unprocessed=1)
+    assert (await as_of(world, replay)(datetime.now(UTC))) | {"as_of": 0} == live | {"as_of": 0}
+
+
+async def test_a_log_that_lacks_its_beginning_answers_nothing(
+    service: Service, replay: Replay, handsent: Handsent, tmp_path: Path
+) -> None:
+    """Smaller figures would be the answer, and nobody would know."""
+    life = Life(sealed=True)
+    events = [life.created(), life.added(), life.processed()]
+    with EmbeddedKafka(tmp_path / "kafka") as broker:
+        await topics.create(broker.bootstrap, TOPICS.values())
+        await when_there(broker.bootstrap, TOPICS)
+        await append(broker.bootstrap, [(TOPIC_OF[type(e)].name, key_of(e), encode(e)) for e in events])
+
+        async def asked(*options: str, exit_code: int = 0) -> Any:
+            asof = ("replay", "asof", life.campaign_id, "--at", "2030-01-01T00:00:00Z", *options)
+            return await asyncio.to_thread(handsent, *asof, exit_code=exit_code, KAFKA_BOOTSTRAP=broker.bootstrap)
+
+        assert json.loads((await asked()).stdout)["waiting"] == 1
+        partition = partitions_of([life.recipient_id.encode()], TOPICS["processed"].partitions_local)[0]
+        admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
+        await admin.start()
+        await admin.delete_records({TopicPartition("processed", partition): RecordsToDelete(before_offset=1)})
+        await admin.close()
+        for options in ((), ("--recorded",), ("--recipient", life.recipient_id)):
+            said = await asked(*options, exit_code=1)
+            assert f"processed-{partition} begins at offset 1" in said.stderr and said.stdout == ""
+
+
+async def test_a_trace_is_written_down(world: World, replay: Replay) -> None:
+    life = world.life(1)
+    await world.publish([life.created(), life.added()])
+    await replay("trace", life.recipient_id)
+    await replay("trace", str(uuid4()), exit_code=1)
+    missed, found = map(json.loads, (await replay("history", "--json", "--limit", "2")).stdout.splitlines())
+    assert (found["command"], found["outcome"]) == ("trace", "2 events, no gaps")
+    assert found["arguments"] == {"recipient": life.recipient_id}
+    assert (missed["command"], missed["outcome"]) == ("trace", "refused: the log knows of no such recipient")
 
 
 async def test_a_trace_tells_causes_before_effects_and_points_out_gaps(world: World, replay: Replay) -> None:

@@ -279,6 +279,50 @@ async def test_what_was_not_compared_or_differs_is_not_promoted(
     await replay("promote", "--back")
 
 
+async def test_what_a_promote_tells_otherwise_is_told_to_those_who_listen(
+    world: World, replay: Replay, database_url: str
+) -> None:
+    """The same events, so the same count of them: only the table says that the figures are others."""
+    await world.publish([world.life(0).created(), *lived(world, range(3)), world.life(0).ended()])
+    await world.progress_is(delivered=3, state="completed")
+    await replay("run")
+    otherwise = "UPDATE projections_run.campaigns SET delivered = delivered - 1, failed = failed + 1 WHERE campaign_id"
+    await asks(database_url, f"{otherwise} = '{world.campaign_id}'")
+    async with world.listening() as listener:
+        before, told = await listener.next()
+        assert told["delivered"] == 3
+        await replay("diff", exit_code=1)
+        await replay("promote", "--force", "--reason", "the live one is wrong")
+        after, told = await listener.next()
+        assert (told["delivered"], told["failed"]) == (2, 1)
+        assert after.partition(".")[0] == before.partition(".")[0]
+    older_form = before.partition(".")[0]
+    for last in (before, older_form):
+        async with world.listening(last_event_id=last) as missed:
+            assert await missed.next() == (after, told)
+    await replay("promote", "--back")
+    await world.progress_is(delivered=3, failed=0)
+
+
+async def test_a_run_that_was_migrated_since_is_compared_anew(
+    world: World, replay: Replay, database_url: str, tmp_path: Path
+) -> None:
+    await world.publish([world.life(0).created(), *lived(world, range(3))])
+    await world.progress_is(delivered=3)
+    await replay("run")
+    await replay("diff")
+    (tmp_path / "0999_wrong.sql").write_text("UPDATE recipients SET processed_by = 'mal'")
+    await replay("run", "--migrations", str(tmp_path))
+    assert "was not compared" in (await replay("promote", exit_code=1)).stderr
+    assert await asks(database_url, SCHEMAS) == ["projections", "projections_run"]
+    await replay("diff", exit_code=1)
+    await replay("abort")
+    await replay("run")
+    await replay("diff")
+    await replay("run")  # which only folds
+    await replay("promote")
+
+
 async def test_a_forced_run_that_is_behind_is_folded_up_by_projections_itself(
     world: World, replay: Replay, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

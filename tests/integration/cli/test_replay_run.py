@@ -223,6 +223,59 @@ def table_there(url: str) -> bool:
     return bool(in_database(url, "SELECT to_regclass('projections_run.offsets')")[0][0])
 
 
+@pytest.fixture
+def unfoldable(handsent: Handsent, service: Service, kafka: str, database_url: str) -> Iterator[str]:
+    """An event that projections went past and that a run cannot fold: its place."""
+    asyncio.run(append(kafka, [("receipts", str(uuid4()).encode(), BAD)]))
+    standing = "SELECT topic, partition, event_offset FROM projections.stopped"
+    until(lambda: in_database(database_url, standing))
+    [(topic, partition, offset)] = in_database(database_url, standing)
+    handsent("quarantine", "set-aside", "projections", topic, str(partition), "--reason", "a test wrote it")
+    told(kafka, database_url, [])
+    decided = f"UPDATE projections.set_aside SET partition = {{}} WHERE (partition, event_offset) = ({{}}, {offset})"
+    with tampered(database_url, decided.format(partition + 4, partition), decided.format(partition, partition + 4)):
+        yield f"{topic}-{partition}@{offset}"
+
+
+def only_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`run` has caught up, and what comes then is what is tested."""
+
+    async def caught_up(*_: object) -> app_run.Done:
+        return app_run.Done(1, 1.0, {})
+
+    monkeypatch.setattr(app_run, "run", caught_up)
+
+
+def test_a_follower_that_stands_still_says_where_and_fails(
+    handsent: Handsent, unfoldable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(handsent, exit_code=1)
+    only_follows(monkeypatch)
+    said = handsent("replay", "run", "--follow", exit_code=1).stderr
+    assert "it is not followed any more: it stands still" in said and f"it stands still at {unfoldable}" in said
+    [row] = [json.loads(line) for line in handsent("replay", "history", "--json", "--limit", "1").stdout.splitlines()]
+    assert row["outcome"] == f"stands still at {unfoldable}"
+
+
+def test_a_follower_that_is_not_let_in_fails(
+    handsent: Handsent, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import asyncpg
+
+    run(handsent)
+    only_follows(monkeypatch)
+    monkeypatch.setattr(app_run, "FOLLOW_PATIENCE_S", 1.0)
+
+    async def while_another_works() -> None:
+        connection = await asyncpg.connect(database_url)
+        await connection.execute("SELECT pg_advisory_lock(hashtextextended('handsent.replay', 0))")
+        said = await asyncio.to_thread(handsent, "replay", "run", "--follow", exit_code=1)
+        assert "another replay is at work" in said.stderr and "not followed any more" not in said.stderr
+        await connection.close()
+
+    asyncio.run(while_another_works())
+
+
 def test_two_runs_do_not_work_at_once(handsent: Handsent, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import asyncpg
 

@@ -184,7 +184,7 @@ async def test_a_listener_hears_of_changes_and_resumes(world: World) -> None:
         assert figures == await world.progress()
         await world.publish([world.life(1).added()])
         newer, figures = await listener.next()
-        assert int(newer) == int(id_) + 1 and figures["recipients"] == 2
+        assert int(newer.partition(".")[0]) == int(id_.partition(".")[0]) + 1 and figures["recipients"] == 2
     async with world.listening(last_event_id=newer) as resumed, world.listening(last_event_id=id_) as missed:
         assert (await missed.next())[0] == newer
         await world.publish([world.life(2).added()])

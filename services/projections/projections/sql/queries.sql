@@ -140,7 +140,7 @@ SELECT name FROM campaigns WHERE campaign_id = $1 AND account_id = $2;
 
 -- name: progress
 -- The figures of campaigns and the offsets they stand at: one statement, so one moment.
-SELECT c.campaign_id::text, c.account_id::text, c.name, c.scheduled_for, c.ended_at, c.version,
+SELECT c.campaign_id::text, c.account_id::text, c.name, c.scheduled_for, c.ended_at, c.version, c.tableoid,
        c.unprocessed, c.waiting, c.suppressed, c.dropped, c.delivered, c.failed, c.awaiting, c.unconfirmed, c.unknown,
        (SELECT coalesce(jsonb_object_agg(f.reason, f.n), '{}') FROM failed_by_reason f
          WHERE f.campaign_id = c.campaign_id AND f.n <> 0)::text AS failed_by_reason,
@@ -148,8 +148,8 @@ SELECT c.campaign_id::text, c.account_id::text, c.name, c.scheduled_for, c.ended
   FROM campaigns c WHERE c.campaign_id = ANY($1::uuid[]);
 
 -- name: versions
--- How far the figures of these campaigns are.
-SELECT campaign_id::text, account_id::text, version FROM campaigns WHERE campaign_id = ANY($1::uuid[]);
+-- How far the figures of these campaigns are, and of which table: a promote puts another in its place.
+SELECT campaign_id::text, account_id::text, version, tableoid FROM campaigns WHERE campaign_id = ANY($1::uuid[]);
 
 -- name: span
 -- The first and the last minute in which figures of a campaign changed.

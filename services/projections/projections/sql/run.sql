@@ -54,6 +54,14 @@ UPDATE replay.runs SET caught_up_at = coalesce(caught_up_at, clock_timestamp()) 
 -- The run was compared with the live tables.
 UPDATE replay.runs SET compared_at = clock_timestamp(), equal = $2 WHERE schema_oid = to_regnamespace($1);
 
+-- name: changed
+-- The run is made otherwise: what a comparison found of it holds no longer.
+UPDATE replay.runs SET compared_at = NULL, equal = NULL WHERE schema_oid = to_regnamespace($1);
+
+-- name: migrations
+-- What the run was made by.
+SELECT name FROM {run}.migrations;
+
 -- name: forget
 -- The run is no more.
 DELETE FROM replay.runs WHERE schema_oid = to_regnamespace($1);
