@@ -20,6 +20,11 @@ from aiokafka import AIOKafkaProducer
 from handsent import topics
 from handsent.audit import manifest
 from handsent.audit.checkpoint import private_key, public_hex, public_pem
+from handsent.audit.desk import Desk
+from handsent.audit.fold import Counted
+from handsent.audit.framing import from_line
+from handsent.audit.make_export import offsets, plain, recipients
+from handsent.audit.telling import untold
 from handsent.kafka import EmbeddedKafka
 from kernel.kafka import when_there
 from kernel.seal import CELLS, NUMBER
@@ -98,9 +103,10 @@ def unpacked(path: Path) -> dict[str, bytes]:
 
 
 def packed(path: Path, files: dict[str, bytes]) -> Path:
-    """The files as somebody packs them who wants to be believed: with sums that are right."""
+    """The files as somebody packs them who wants to be believed: with sums that are right, and no signature."""
     sums = {name: hashlib.sha256(said).hexdigest() for name, said in files.items() if not name.startswith("MANIFEST")}
     files = {**files, "MANIFEST": manifest.text(sums).encode()}
+    files.pop("MANIFEST.sig", None)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, said in files.items():
             archive.writestr(name, said)
@@ -287,7 +293,7 @@ def test_with_pii_it_says_who_and_only_its_owner_may_read_it(
     added = next(event for event in lines(files["events.jsonl"]) if event["type"] == "RecipientAdded")
     assert added["event"]["number"] is None
     assert not any("leaf" in record for record in lines(files["records.jsonl"]))
-    assert handsent("audit", "check", str(path)).stdout == "it holds\n"
+    assert handsent("audit", "check", str(path), AUDIT_KEY="").stdout == "it holds\n"
 
 
 def test_with_pii_what_is_sealed_is_opened_with_the_vault(
@@ -309,8 +315,32 @@ def test_with_pii_what_is_sealed_is_opened_with_the_vault(
     added = lines(unpacked(path)["events.jsonl"])[-1]["event"]
     assert (added["number"], added["cells"]) == (life.number, '["Ada"]')
     assert handsent("audit", "check", str(path)).stdout == "it holds\n"
+    said = handsent("audit", "check", "--offline", str(path))
+    assert said.stdout == "it holds\n" and "numbers and texts of 1 records were not checked" in said.stderr
+    files = unpacked(path)
+    files["events.jsonl"] = files["events.jsonl"].replace(life.number.encode(), b"+12025559999")
+    changed = ("audit", "check", "--unsigned", str(packed(tmp_path / "changed.zip", files)))
+    assert "does not say what its record says" in handsent(*changed, exit_code=1).stdout
+    for away in (("--offline",), ()):
+        said = handsent(*changed, *away, exit_code=1, **({} if away else {"VAULT_KEY": ""}))
+        assert "opened numbers and texts of 1 records were not checked" in said.stdout
     said = handsent("audit", "export", life.campaign_id, "-o", str(path), "--pii", exit_code=2, VAULT_KEY="w" * 32)
     assert said.stderr.startswith("Error: the vault does not open")
+
+
+def test_a_sealed_export_that_claims_to_be_open_is_found(
+    handsent: Handsent, export: Callable[..., Path], tmp_path: Path
+) -> None:
+    files = unpacked(export())
+    files["export.json"] = files["export.json"].replace(b'"pii": false', b'"pii": true')
+    events = files["events.jsonl"].splitlines(keepends=True)
+    at = line_of(files["events.jsonl"], "RecipientProcessed")
+    told = json.loads(events[at])
+    events[at] = json.dumps({**told, "event": {**told["event"], "text": "Pay or else"}}).encode() + b"\n"
+    files["events.jsonl"] = b"".join(events)
+    path = packed(tmp_path / "changed.zip", files)
+    said = handsent("audit", "check", "--offline", str(path), exit_code=1, AUDIT_KEY="").stdout
+    assert "opened numbers and texts of 1 records were not checked" in said
 
 
 # --- proofs ----------------------------------------------------------------------------------------------
@@ -362,6 +392,161 @@ def test_another_key_and_another_checkpoint_are_found(
     both = (path, str(other / "000001.checkpoint"))
     said = handsent("audit", "check", "--offline", "--public-key", PUBLIC, *both, exit_code=1).stdout
     assert "checkpoint 1 in the export is not the one that was given" in said
+
+
+def counted_anew(files: Files, folder: Path) -> Files:
+    """The files with the figures and recipients that their events give."""
+    desk = Desk(folder, CAMPAIGN)
+    for number, line in enumerate(files["records.jsonl"].splitlines()):
+        record = from_line(line)
+        if record.withheld is not None:
+            event = untold(json.loads(files["events.jsonl"].splitlines()[number]))
+            record = record._replace(value=event and encode(event))
+        desk.put([record])
+    counted = Counted(CAMPAIGN)
+    told = b"".join(recipients(desk, counted))
+    figures = plain(counted.figures(desk.of_campaign(), offsets(json.loads(files["export.json"]))))
+    desk.close()
+    return {**files, "recipients.jsonl": told, "figures.json": json.dumps(figures).encode()}
+
+
+def withheld(files: Files, kind: str, tell: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """The first record of that kind is only its hash now, and its line is told otherwise."""
+    at = line_of(files["events.jsonl"], kind)
+    events, records = (files[name].splitlines(keepends=True) for name in ("events.jsonl", "records.jsonl"))
+    said, true = json.loads(records[at]), from_line(records[at])
+    del said["value"]
+    records[at] = json.dumps({**said, "leaf": true.leaf().hex()}).encode() + b"\n"
+    events[at] = json.dumps(tell(json.loads(events[at])), separators=(",", ":")).encode() + b"\n"
+    files["events.jsonl"], files["records.jsonl"] = b"".join(events), b"".join(records)
+
+
+def delivered_instead(told: dict[str, Any]) -> dict[str, Any]:
+    event = {name: value for name, value in told["event"].items() if name != "reason"}
+    return {**told, "type": "MessageDelivered", "event": event}
+
+
+def undecodable_instead(told: dict[str, Any]) -> dict[str, Any]:
+    return {**{n: v for n, v in told.items() if n != "event"}, "type": "undecodable", "error": "it cannot be decoded"}
+
+
+def masked_elsewhere(told: dict[str, Any]) -> dict[str, Any]:
+    return {**told, "event": {**told["event"], "number": "***", "position": 99}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "tell", "offline", "online"),
+    [
+        ("MessageNotDelivered", delivered_instead, "is never withheld", "says something else in the log"),
+        ("MessageNotDelivered", undecodable_instead, "cannot be decoded is not proven", "something else in the log"),
+        ("RecipientAdded", masked_elsewhere, None, "says something else in the log"),
+    ],
+)
+def test_a_forged_event_is_found_although_its_record_is_only_a_hash_that_is_proven(
+    handsent: Handsent, export: Callable[..., Path], folder: Path, tmp_path: Path, kind: str, tell: Any,
+    offline: str | None, online: str,
+) -> None:  # fmt: skip
+    files = unpacked(export("--dir", str(folder)))
+    withheld(files, kind, tell)
+    path = packed(tmp_path / "forged.zip", counted_anew(files, tmp_path))
+    check = ("audit", "check", "--unsigned", str(path))
+    assert online in handsent(*check, exit_code=1).stdout
+    said = handsent(*check, "--offline", exit_code=1 if offline else 0)
+    assert "only the hash is here, which proves nothing" in said.stderr and (offline or "") in said.stdout
+    shown = sum("value" in record for record in lines(files["records.jsonl"]))
+    assert f"{shown} of them are proven" in said.stderr
+
+
+@pytest.fixture
+def late(handsent: Handsent, kafka: str, folder: Path, tmp_path: Path) -> Path:
+    """An export of a campaign that a third checkpoint covers from the attempt on, with others' records behind."""
+    life = Life("late", number="+12025557777", sealed=True)
+    asyncio.run(produce(kafka, [life.created(), life.added()]))
+    handsent("audit", "checkpoint", "--dir", str(folder))
+    asyncio.run(produce(kafka, [life.attempted(), *(one.attempted() for one in lives("behind"))]))
+    handsent("audit", "checkpoint", "--dir", str(folder))
+    path = tmp_path / "late.zip"
+    handsent("audit", "export", life.campaign_id, "-o", str(path), "--dir", str(folder))
+    return path
+
+
+def without_checkpoints(files: Files, gone: set[int]) -> None:
+    for number in gone:
+        del files[f"checkpoints/{number:06d}.checkpoint"]
+    kept = [
+        line for line in files["proofs.jsonl"].splitlines(keepends=True) if json.loads(line)["checkpoint"] not in gone
+    ]
+    files["proofs.jsonl"] = b"".join(kept)
+    if len(gone) == 4:
+        del files["proofs.jsonl"]
+
+
+def ended_before(files: Files) -> None:
+    """The partition of the edited record ends behind it, so that its block reaches beyond."""
+    told, figures = json.loads(files["export.json"]), json.loads(files["figures.json"])
+    edited = lines(files["records.jsonl"])[line_of(files["events.jsonl"], "SendAttempted")]
+    ends, number = told["topics"]["dispatches"]["partitions"], str(edited["partition"])
+    assert ends[number][1] > edited["offset"] + 1
+    ends[number][1] = figures["as_of"]["dispatches"][number] = edited["offset"] + 1
+    files["export.json"], files["figures.json"] = json.dumps(told).encode(), json.dumps(figures).encode()
+    proofs = lines(files["proofs.jsonl"])
+    kept = [p for p in proofs if (p["topic"], p["partition"]) != ("dispatches", edited["partition"])]
+    files["proofs.jsonl"] = b"".join(json.dumps(p).encode() + b"\n" for p in kept)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda files: without_checkpoints(files, {1, 2, 3, 4}), "checkpoint 4, which was given, reaches over records"),
+        (lambda files: without_checkpoints(files, {4}), "checkpoint 4, which was given, reaches over records"),
+        (lambda files: without_checkpoints(files, {1, 2}), "checkpoints in the export begin with 3"),
+        (ended_before, "1 records lie below a signed end and are unproven"),
+    ],
+)
+def test_checkpoints_that_somebody_kept_are_what_an_export_is_proven_with(
+    handsent: Handsent, late: Path, folder: Path, tmp_path: Path, change: Callable[[Files], None], says: str
+) -> None:
+    kept = [str(path) for path in sorted(folder.glob("*.checkpoint"))]
+    check = ("audit", "check", "--offline", "--public-key", PUBLIC, "--unsigned")
+    assert handsent(*check, str(late), *kept).stdout == "it holds\n"
+    files = unpacked(late)
+    edited_record(files)
+    change(files)
+    said = handsent(*check, str(packed(tmp_path / "changed.zip", files)), *kept, exit_code=1).stdout
+    assert says in said and "bad lines" not in said
+
+
+def test_a_checkpoint_that_may_be_later_than_a_signed_export_is_a_note(
+    handsent: Handsent, export: Callable[..., Path], kafka: str, folder: Path, tmp_path: Path
+) -> None:
+    path, none = export("--dir", str(tmp_path / "none")), ("audit", "check", "--offline")
+    kept = [str(path) for path in sorted(folder.glob("*.checkpoint"))]
+    said = handsent(*none, str(path), *kept)
+    assert said.stdout == "it holds\n" and "checkpoint 1, which was given, reaches over records" in said.stderr
+    asyncio.run(produce(kafka, [Life("since").created()]))
+    later = export("--dir", str(tmp_path / "none"), name="later.zip")
+    said = handsent(*none, str(later), *kept, exit_code=1).stdout
+    assert "checkpoint 1, which was given, reaches over records" in said
+    assert handsent("audit", "check", str(later), *kept).stdout == "it holds\n", "the log shows it"
+
+
+def test_with_a_key_an_export_that_is_not_signed_does_not_hold_unless_one_says_so(
+    handsent: Handsent, export: Callable[..., Path], folder: Path
+) -> None:
+    path = str(export("--dir", str(folder), AUDIT_KEY=""))
+    check = ("audit", "check", "--offline", path)
+    assert handsent(*check, AUDIT_KEY="").stdout == "it holds\n"
+    said = handsent(*check, "--public-key", PUBLIC, exit_code=1).stdout
+    assert "its MANIFEST is not signed" in said and "--unsigned" in said
+    assert handsent(*check, "--public-key", PUBLIC, "--unsigned").stdout == "it holds\n"
+
+
+def test_no_export_is_made_with_checkpoints_that_begin_in_the_middle(
+    handsent: Handsent, folder: Path, tmp_path: Path
+) -> None:
+    (folder / "000001.checkpoint").unlink()
+    command = ("audit", "export", CAMPAIGN, "-o", str(tmp_path / "x.zip"), "--dir", str(folder))
+    assert "begin with 2" in handsent(*command, exit_code=2).stderr
 
 
 # --- checkpoints -----------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import json
 import runpy
 import shutil
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,12 @@ import orjson
 import pytest
 from handsent import log_view
 from handsent.audit import check_export, telling
+from handsent.audit.check_export import Checked
 from handsent.audit.desk import Desk
 from handsent.audit.findings import Findings
 from handsent.audit.fold import Counted, rows
-from handsent.audit.framing import BadLine, Record
-from handsent.log_view import MASK, Seen
+from handsent.audit.framing import BadLine, Record, as_line
+from handsent.log_view import MASK, PERSONAL, Seen
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kernel.testing import as_version
@@ -61,12 +62,7 @@ def test_the_script_counts_what_the_fold_counts(tmp_path: Path, events: list[Any
     assert {row["recipient_id"]: (row["state"], row["reason_code"]) for row in told} == leaves
     assert [row["recipient_id"] for row in told] == sorted(leaves)
     (tmp_path / "figures.json").write_bytes(orjson.dumps(figures))
-    lines = [telling.as_line(telling.told(seen(record(n, event)), False)) for n, event in enumerate(events)]
-    (tmp_path / "events.jsonl").write_bytes(b"".join(lines))
-    shutil.copy(SCRIPT, tmp_path)
-    with pytest.raises(SystemExit) as ended:
-        runpy.run_path(str(tmp_path / "count.py"))
-    assert ended.value.code == 0
+    assert script(tmp_path, [record(n, event) for n, event in enumerate(events)], events) == 0
 
 
 @pytest.mark.parametrize("name", ["delivered", "failed_by_reason", "recipients", "unknown"])
@@ -76,18 +72,66 @@ def test_the_script_says_when_a_figure_is_another(
     _, figures = counted(tmp_path, ANYTHING)
     changed = {**figures, name: {"landline": 9} if name == "failed_by_reason" else figures[name] + 1}
     (tmp_path / "figures.json").write_bytes(orjson.dumps(changed))
-    lines = [telling.as_line(telling.told(seen(record(n, event)), False)) for n, event in enumerate(ANYTHING)]
-    (tmp_path / "events.jsonl").write_bytes(b"".join(lines))
-    shutil.copy(SCRIPT, tmp_path)
+    assert script(tmp_path, [record(n, event) for n, event in enumerate(ANYTHING)], ANYTHING) == 1
+    assert "NOT THE SAME" in capsys.readouterr().out
+
+
+def test_the_script_says_when_an_event_is_told_that_no_export_withholds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The record says that it failed, and shows its hash only; the line says that it was delivered."""
+    true, plain = PEOPLE[0], Life(number="+12025550100", position=0)
+    told = [plain.added(), true.processed(), true.attempted(), true.delivered()]
+    _, figures = counted(tmp_path, told)
+    (tmp_path / "figures.json").write_bytes(orjson.dumps(figures))
+    logged = [record(n, event) for n, event in enumerate([*told[:3], true.not_delivered()])]
+    logged[0] = withheld(logged[0])
+    assert script(tmp_path, [*logged[:3], record(3, true.delivered())], told) == 0
+    assert "of 1 records only the hash is here" in capsys.readouterr().out
+    assert (
+        script(tmp_path, [*logged[:3], withheld(logged[3])], told)
+        == "receipts-0@3 IS NEVER A HASH ONLY: MessageDelivered"
+    )
+    assert script(tmp_path, [logged[0], withheld(logged[1]), *logged[2:]], told) == (
+        "processed-0@1 IS NEVER A HASH ONLY: RecipientProcessed"
+    ), "it is sealed, so its bytes could have been shown"
+
+
+def test_the_script_knows_what_can_be_withheld() -> None:
+    held: dict[str, list[str]] = {}
+    for event_type, topic in TOPIC_OF.items():
+        if PERSONAL[event_type] & {field.name for field in fields(event_type)}:
+            held.setdefault(topic.name, []).append(event_type.__name__)
+    assert runpy_names()["WITHHELD"] == held
+
+
+def runpy_names() -> dict[str, Any]:
+    """What the script has before it reads anything."""
+    said: dict[str, Any] = {}
+    head, _, _ = SCRIPT.read_text().partition("HERE = ")
+    exec(head, said)
+    return said
+
+
+def withheld(one: Record) -> Record:
+    return one._replace(value=None, withheld=one.leaf())
+
+
+def script(folder: Path, logged: list[Record], told: list[Any]) -> Any:
+    """What the script ends with in a folder with these records and lines."""
+    lines = [telling.as_line(telling.told(seen(record(n, event)), False)) for n, event in enumerate(told)]
+    (folder / "events.jsonl").write_bytes(b"".join(lines))
+    (folder / "records.jsonl").write_bytes(b"".join(map(as_line, logged)))
+    shutil.copy(SCRIPT, folder)
     with pytest.raises(SystemExit) as ended:
-        runpy.run_path(str(tmp_path / "count.py"))
-    assert ended.value.code == 1 and "NOT THE SAME" in capsys.readouterr().out
+        runpy.run_path(str(folder / "count.py"))
+    return ended.value.code
 
 
 def test_the_script_needs_nothing_that_is_not_python_s_own() -> None:
     said = SCRIPT.read_text()
     imported = {line.split()[1] for line in said.splitlines() if line.startswith(("import ", "from "))}
-    assert imported == {"json", "collections", "pathlib", "typing"} and len(said.splitlines()) < 60
+    assert imported == {"json", "collections", "pathlib", "typing"} and len(said.splitlines()) < 80
 
 
 # --- lines -----------------------------------------------------------------------------------------------
@@ -108,8 +152,41 @@ def test_a_line_of_a_version_before_says_what_its_record_says_unless_it_leaves_s
         for name in ("senders", "useful_until"):
             del line["event"][name]
         findings = Findings()
-        check_export._said(at, telling.as_line(line), False, findings)
+        check_export._said(at, telling.as_line(line), False, Checked(), findings)
         assert findings.total == (version == 2)
+
+
+def findings_of(one: Record, said: dict[str, Any], pii: bool) -> tuple[list[str], int]:
+    """What is found of a record whose line says this, and how many of its fields were told open unchecked."""
+    findings, checked = Findings(), Checked()
+    check_export._said(one, telling.as_line(said), pii, checked, findings)
+    return list(findings.lines()), checked.opened
+
+
+@pytest.mark.parametrize("name", ["number", "text"])
+def test_with_pii_what_is_plain_is_compared_and_what_is_sealed_is_told_to_be_unchecked(name: str) -> None:
+    for life in (Life(sealed=False), Life(sealed=True)):
+        one = record(0, life.processed())
+        line = telling.told(seen(one), True)
+        assert findings_of(one, line, True) == ([], 0)
+        line["event"][name] = "something else"
+        found, opened = findings_of(one, line, True)
+        assert (len(found), opened) == ((0, 1) if life.sealed else (1, 0))
+        assert len(findings_of(one, line, False)[0]) == 1
+
+
+def test_an_event_that_no_export_withholds_is_found_where_only_its_hash_is() -> None:
+    plain, sealed = Life(sealed=False), Life(sealed=True)
+    elsewhere = record(0, plain.released())._replace(topic="receipts")
+    for one, fine in (
+        (record(0, plain.added()), True),
+        (record(0, sealed.added()), False),
+        (record(0, sealed.delivered()), False),
+        (elsewhere, False),
+    ):
+        line = telling.told(seen(one), False)
+        assert (findings_of(withheld(one), line, False)[0] == []) is fine
+        assert len(findings_of(withheld(one), line, True)[0]) == 1, "an export that opens withholds nothing"
 
 
 def test_what_is_sealed_stays_and_what_is_plain_is_masked() -> None:

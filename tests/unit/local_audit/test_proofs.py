@@ -5,7 +5,7 @@ from handsent.audit import merkle
 from handsent.audit.blocks import Block, Cut, Cutter
 from handsent.audit.checkpoint import Checkpoint, Signed, Span, private_key, read, sign
 from handsent.audit.framing import BadLine, Record
-from handsent.audit.proofs import Proof, Proven, Prover, from_line
+from handsent.audit.proofs import Proof, Proven, Prover, Reaching, from_line
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,7 +67,7 @@ def logs(draw: st.DrawFn) -> Log:
 @given(logs())
 def test_what_was_proven_is_found_proven(log: Log) -> None:
     proven, wrong = log.checked(log.ours, log.proofs())
-    assert wrong == [] and proven.proven + proven.later == len(log.ours)
+    assert wrong == [] and proven.proven + proven.unproven + proven.later == len(log.ours)
 
 
 @given(logs(), st.data())
@@ -75,13 +75,36 @@ def test_a_record_that_was_edited_added_or_taken_out_is_not(log: Log, data: st.D
     proofs = log.proofs()
     if not proofs:
         return
-    covered = [one for one in log.ours if log.checked([one], [])[0].later == 0]
+    covered = [one for one in log.ours if log.checked([one], [])[1]]
     victim = data.draw(st.sampled_from(covered))
     edited = [one._replace(value=b"other") if one is victim else one for one in log.ours]
     without = [one for one in log.ours if one is not victim]
     for changed in (edited, without):
         assert log.checked(changed, proofs)[1]
     assert log.checked(log.ours, proofs[1:])[1] and log.checked(log.ours, [*proofs, proofs[-1]])[1]
+
+
+def test_where_a_checkpoint_was_signed_nothing_came_later() -> None:
+    """The export ended at 3, in the middle of what was signed up to 8: it proves none of it."""
+    log = Log([0, 1, 2, 5, 9], {0, 2, 9}, [8], 3)
+    proven, wrong = log.checked(log.ours, log.proofs())
+    assert (wrong, proven.proven, proven.unproven, proven.later) == ([], 0, 2, 0)
+    assert not proven.add(record(9)) and proven.later == 1
+
+
+def test_of_a_withheld_record_nothing_is_proven() -> None:
+    log = Log([0, 1, 2], {0, 1}, [3], 3)
+    withheld = [log.ours[0], log.ours[1]._replace(value=None, withheld=log.ours[1].leaf())]
+    proven, wrong = log.checked(withheld, log.proofs())
+    assert (wrong, proven.proven, proven.later) == ([], 1, 0)
+
+
+def test_a_checkpoint_reaches_over_whatever_lies_before_its_end() -> None:
+    reaching = Reaching([checkpoint(2, [4, 5], 4, 8), checkpoint(3, [], 8, 12)])
+    reaching.add(record(12))
+    assert reaching.found == []
+    reaching.add(record(1))
+    assert [one.checkpoint.number for one in reaching.found] == [2, 3]
 
 
 def test_a_block_that_was_changed_since_is_told_while_it_is_proven() -> None:

@@ -3,7 +3,7 @@
 import json
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from handsent.audit import manifest, proofs, telling
 from handsent.audit.archive import SIGNATURE, Archive, Damaged
-from handsent.audit.checkpoint import BadCheckpoint, Signed, Span, chain, is_signed, read
+from handsent.audit.checkpoint import BadCheckpoint, Checkpoint, Signed, chain, is_signed, read
 from handsent.audit.desk import TOPICS, Desk
 from handsent.audit.findings import Findings
 from handsent.audit.fold import Counted
@@ -20,8 +20,11 @@ from handsent.audit.framing import BadLine, Position, Record, from_line
 from handsent.audit.log import Unreadable
 from handsent.audit.make_export import FORMAT, HERE, as_of, offsets, plain, recipients, seen
 from schemas.codec import SCHEMA_IDS, encode, published_schema
+from schemas.topics import TOPIC_OF
 
 PAGE = 500
+# What a line that is no event, or tells another than its record, may raise.
+NO_EVENT = (ValueError, TypeError, KeyError, AttributeError, OverflowError, struct.error)
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,12 @@ class Checked:
 
     records: int = 0
     withheld: int = 0
+    unreadable: int = 0  # withheld, and said to be undecodable
+    opened: int = 0  # sealed, and told open
     proven: int = 0
-    later: int = 0
+    unproven: int = 0  # where a checkpoint inside was signed
+    later: int = 0  # behind all of them
+    unused: list[Signed] = field(default_factory=list)  # were given, are not inside, and would prove some of these
 
 
 def about(archive: Archive) -> About:
@@ -97,6 +104,8 @@ def checkpoints(archive: Archive, findings: Findings) -> list[Signed]:
                 findings.add("checkpoints", f"{name}: {error}")
     ordered, wrong = chain(found)
     findings.extend("checkpoints", wrong)
+    if ordered and ordered[0].checkpoint.number > 1:
+        findings.add("checkpoints", f"the checkpoints in the export begin with {ordered[0].checkpoint.number}")
     return ordered
 
 
@@ -128,32 +137,45 @@ def is_ours(archive: Archive, name: str) -> bool:
         return False
 
 
-def check_records(archive: Archive, told: About, signed: Sequence[Signed], desk: Desk, findings: Findings) -> Checked:
-    """That the lines say what the bytes say, and that the bytes are proven; puts the records on the desk."""
-    checked = Checked()
-    foreign = dict.fromkeys(one.name for one in signed for span in one.checkpoint.spans if _is_foreign(span, told))
-    findings.extend("checkpoints", (f"{name} is not of the topics of this export" for name in foreign))
+def check_records(
+    archive: Archive, told: About, signed: Sequence[Signed], others: Sequence[Signed], desk: Desk, findings: Findings
+) -> Checked:
+    """That the lines say what the bytes say, and that the bytes are proven; puts the records on the desk. `signed` are
+    the checkpoints inside, `others` those that were given and are not."""
+    checked, reaching = Checked(), proofs.Reaching(others)
+    foreign = dict.fromkeys(one.name for one in (*signed, *others) if _is_foreign(one.checkpoint, told))
+    findings.extend("checkpoints", (f"{name} is not of the cluster and topics of this export" for name in foreign))
     try:
         proven = proofs.Proven(signed, told.ends, _proofs(archive, findings), lambda line: findings.add("proofs", line))
         for page in _pages(archive, told, findings):
             for record, _ in page:
-                proven.add(record)
-                checked.withheld += record.withheld is not None
-            said = [_said(record, line, told.pii, findings) for record, line in page]
+                if not proven.add(record):
+                    reaching.add(record)
+            said = [_said(record, line, told.pii, checked, findings) for record, line in page]
             for record in said:
                 if not desk.wants(record.topic, record.value):
                     findings.add("other records", f"{record.place} is not of this campaign")
             desk.put(said)
             checked.records += len(page)
         proven.finish()
-        checked.proven, checked.later = proven.proven, proven.later
+        checked.proven, checked.unproven, checked.later = proven.proven, proven.unproven, proven.later
+        checked.unused = reaching.found
     except Damaged as error:
         findings.add("damaged files", str(error))
     return checked
 
 
-def _is_foreign(span: Span, told: About) -> bool:
-    return span.topic in TOPICS and bool(told.said["topics"][span.topic]["id"] != span.topic_id)
+def _is_foreign(checkpoint: Checkpoint, told: About) -> bool:
+    ids = {topic: said["id"] for topic, said in told.said["topics"].items()}
+    return checkpoint.cluster != told.cluster or any(
+        ids.get(span.topic, span.topic_id) != span.topic_id for span in checkpoint.spans
+    )
+
+
+def was_there(checkpoint: Checkpoint, told: About) -> bool:
+    """Whether the export was made after the checkpoint for sure: it reached further somewhere, and nowhere less far."""
+    ends = [(span.end, told.ends[span.position]) for span in checkpoint.spans if span.position in told.ends]
+    return all(theirs <= ours for theirs, ours in ends) and any(theirs < ours for theirs, ours in ends)
 
 
 def _proofs(archive: Archive, findings: Findings) -> Iterator[proofs.Proof]:
@@ -188,41 +210,55 @@ def rank(record: Record) -> tuple[int, int, int]:
     return TOPICS.index(record.topic), record.partition, record.offset
 
 
-def _pages(archive: Archive, told: About, findings: Findings) -> Iterator[list[tuple[Record, bytes]]]:
-    """The records with their lines; a page is of one topic, for whose opt-outs count follows from the topics before."""
+def with_lines(archive: Archive, told: About, findings: Findings) -> Iterator[tuple[Record, bytes]]:
+    """The records, each with its line in `events.jsonl`."""
     both = zip_longest(records(archive, told.ends, findings), archive.lines("events.jsonl"), fillvalue=False)
-    page: list[tuple[Record, bytes]] = []
     for record, line in both:
         if record is False or line is False:
             findings.add("bad lines", "records.jsonl and events.jsonl have not as many lines")
             break
         if isinstance(record, Record) and isinstance(line, bytes):
-            if page and (len(page) == PAGE or record.topic != page[0][0].topic):
-                yield page
-                page = []
-            page.append((record, line))
+            yield record, line
+
+
+def _pages(archive: Archive, told: About, findings: Findings) -> Iterator[list[tuple[Record, bytes]]]:
+    """A page is of one topic, for whose opt-outs count follows from the topics before."""
+    page: list[tuple[Record, bytes]] = []
+    for record, line in with_lines(archive, told, findings):
+        if page and (len(page) == PAGE or record.topic != page[0][0].topic):
+            yield page
+            page = []
+        page.append((record, line))
     yield page
 
 
-def _said(record: Record, line: bytes, pii: bool, findings: Findings) -> Record:
+def _said(record: Record, line: bytes, pii: bool, checked: Checked, findings: Findings) -> Record:
     """The record with a value to count; that of a withheld one is made of its line."""
     try:
         if record.withheld is not None:
-            event = telling.untold(orjson.loads(line))
-            record = record._replace(value=None if event is None else encode(event))
-        ours = telling.as_line(telling.told(seen(record), pii))
-        if line == ours:
-            return record
-        said = orjson.loads(line)
-        expected = telling.as_told_before(orjson.loads(ours), said)
-        if telling.without_personal(said) != telling.without_personal(expected):
-            raise BadLine("does not say what its record says")
-        if not pii and record.withheld is None and said != expected:
-            raise BadLine("does not say what its record says")
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, struct.error) as error:
-        why = error if isinstance(error, BadLine) else "is no event"
-        findings.add("events", f"{record.place}: its line in events.jsonl {why}")
+            checked.withheld += 1
+            record = record._replace(value=_withheld(record, line, pii))
+            checked.unreadable += record.value is None
+        checked.opened += not telling.compare(line, seen(record), pii)
+    except NO_EVENT as error:
+        findings.add("events", f"{record.place}: its line in events.jsonl {why(error)}")
     return record
+
+
+def why(error: Exception) -> str:
+    """What is wrong with a line that raised one of NO_EVENT."""
+    return str(error) if isinstance(error, BadLine) else "is no event"
+
+
+def _withheld(record: Record, line: bytes, pii: bool) -> bytes | None:
+    """The value that a withheld record's line tells. Raises BadLine for an event that no export withholds: its own
+    bytes, which could not be forged, would have been shown."""
+    event = telling.untold(orjson.loads(line))
+    value = None if event is None else encode(event)
+    fits = event is None or TOPIC_OF[type(event)].name == record.topic
+    if pii or not fits or telling.closed(seen(record._replace(value=value))):
+        raise BadLine("tells an event that is never withheld, and its record is")
+    return value
 
 
 def check_figures(archive: Archive, told: About, desk: Desk, findings: Findings) -> dict[str, Any] | None:

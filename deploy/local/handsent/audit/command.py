@@ -10,12 +10,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from kernel.seal import Tampered
 from kernel.settings import load
-from kernel.vault import WrongVaultKey
 
 from handsent.audit import archive, check_run, make_checkpoint, make_export, shelf
 from handsent.audit.checkpoint import BadKey, Signed, private_key, public_hex, public_key, public_pem
@@ -130,7 +127,7 @@ def export(campaign: str, output: Path, pii: bool, folder: Path | None, as_of: P
     work = _Export(stack, campaign, output, pii, until, chain, _own_key())
     try:
         made = run(work.make)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, Tampered, WrongVaultKey) as error:
+    except check_run.VAULT_CLOSED as error:
         raise Unreadable(f"the vault does not open: {error}") from None
     except sqlite3.Error as error:
         raise Unreadable(f"{output.parent}: {error}") from None
@@ -196,8 +193,9 @@ def _key(said: str) -> Ed25519PublicKey:
     "--public-key", "given", multiple=True, help="In hex, or a file; may be repeated. AUDIT_KEY's if not given."
 )
 @click.option("--offline", is_flag=True, help="Does not look at the log.")
+@click.option("--unsigned", is_flag=True, help="Accepts an export that nobody signed, although there is a key.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: holds, found, findings by kind, notes.")
-def check(files: tuple[Path, ...], given: tuple[str, ...], offline: bool, as_json: bool) -> None:
+def check(files: tuple[Path, ...], given: tuple[str, ...], offline: bool, unsigned: bool, as_json: bool) -> None:
     """Check FILES: exports, checkpoints, or both together. Checkpoints are held against their signatures, their chain
     and the log; an export against itself, its checkpoints and the log. Everything that is not as it should be is a
     line that says where."""
@@ -206,7 +204,7 @@ def check(files: tuple[Path, ...], given: tuple[str, ...], offline: bool, as_jso
     keys = _keys(given)
     if checkpoints and not keys:
         raise click.UsageError("whose signature? Give --public-key (or AUDIT_KEY)")
-    checking = check_run.Check(keys, checkpoints, None if offline else _bootstrap(bool(checkpoints)))
+    checking = check_run.Check(keys, checkpoints, None if offline else _stack(bool(checkpoints)), unsigned)
     checking.checkpoints()
     for path in exports:
         checking.export(path)
@@ -229,10 +227,11 @@ def _say_as_json(checking: check_run.Check) -> None:
     click.echo(json.dumps(said | {"notes": checking.notes}))
 
 
-def _bootstrap(needed: bool) -> str | None:
-    """The log's; an export can be checked by somebody who has none."""
+def _stack(needed: bool) -> Stack | None:
+    """The one with the log; an export can be checked by somebody who has none."""
     try:
-        return current_stack().kafka_bootstrap
+        stack = current_stack()
+        return stack if stack.kafka_bootstrap else None
     except NoStack:
         if needed:
             raise

@@ -109,17 +109,21 @@ class Proven:
         self._records: list[Record] = []
         self._block: tuple[int, str, int, int] | None = None
         self._span: Span | None = None
-        self.proven = self.later = 0
+        self.proven = self.unproven = self.later = 0
 
-    def add(self, record: Record) -> None:
+    def add(self, record: Record) -> bool:
+        """Whether a checkpoint covers it."""
         block, span = self._block_of(record)
         if block != self._block:
             self.finish_block()
             self._block, self._span = block, span
-        if block is None:
-            self.later += 1
-        else:
+        if block is not None:
             self._records.append(record)
+        elif span is not None:
+            self.unproven += 1  # signed, and the export ended before the end of its block
+        else:
+            self.later += 1
+        return span is not None
 
     def _block_of(self, record: Record) -> tuple[tuple[int, str, int, int] | None, Span | None]:
         for signed, span in self._covering.get(record.position, []):
@@ -127,7 +131,7 @@ class Proven:
                 size = signed.checkpoint.block
                 number = (record.offset - span.first) // size
                 if min(span.first + (number + 1) * size, span.end) > self._ends.get(record.position, 0):
-                    return None, None
+                    return None, span
                 return (signed.checkpoint.number, *record.position, number), span
         return None, None
 
@@ -143,7 +147,7 @@ class Proven:
         self._next = next(self._proofs, None)
         said = wrong(proof, self._span, records)
         if said is None:
-            self.proven += len(records)
+            self.proven += sum(record.withheld is None for record in records)  # else only its hash is
         else:
             self._wrong(said)
 
@@ -151,6 +155,22 @@ class Proven:
         self.finish_block()
         if self._next is not None:
             self._wrong(f"{self._next.name} has a proof, and none of its records is here")
+
+
+class Reaching:
+    """Which of these checkpoints end behind one of the records that it is shown: they, or those before, cover it."""
+
+    def __init__(self, signed: Iterable[Signed]) -> None:
+        self._left = [(one, {span.position: span for span in one.checkpoint.spans}) for one in signed]
+        self.found: list[Signed] = []
+
+    def add(self, record: Record) -> None:
+        for entry in self._left:
+            signed, spans = entry
+            span = spans.get(record.position)
+            if span is not None and record.offset < span.end:
+                self.found.append(signed)
+                self._left = [one for one in self._left if one is not entry]
 
 
 def wrong(proof: Proof, span: Span, records: list[Record]) -> str | None:

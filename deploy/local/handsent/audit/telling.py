@@ -1,5 +1,6 @@
 """An event as a line of JSON, with what is personal closed unless somebody may see it; and back."""
 
+from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from datetime import datetime
 from enum import StrEnum
@@ -61,14 +62,41 @@ def as_line(said: dict[str, Any]) -> bytes:
     return orjson.dumps(said, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
 
 
-def without_personal(said: dict[str, Any]) -> dict[str, Any]:
-    """A line without what `--pii` opens: the same for every way to tell the event."""
+def compare(line: bytes, record: Seen, pii: bool) -> bool:
+    """Whether the line says what the record says; False where it opens what is sealed there, and only the vault could
+    tell. Raises BadLine where it says something else."""
+    ours = as_line(told(record, pii))
+    if line == ours:
+        return True
+    said = orjson.loads(line)
+    expected = as_told_before(orjson.loads(ours), said)
+    if said == expected:
+        return True
+    if not pii or _without(said, unopened := _unopened(record)) != _without(expected, unopened):
+        raise BadLine("does not say what its record says")
+    return False
+
+
+def _unopened(record: Seen) -> set[str]:
+    """The fields that are sealed and were not opened; an undecodable record's error is not in its bytes."""
+    if record.event is None:
+        return {"error"}
+    opened, sealed = record.opened or {}, _sealed(record.event)
+    return {name for name in sealed if opened.get(name) is None}
+
+
+def _sealed(event: Event) -> Iterator[str]:
+    for name in PERSONAL[type(event)]:
+        value = getattr(event, name, None)
+        if isinstance(value, str) and is_sealed(value):
+            yield name
+
+
+def _without(said: dict[str, Any], names: set[str]) -> dict[str, Any]:
     event = said.get("event")
     if not isinstance(event, dict):
-        return {**said, "error": None}
-    event_type = _TYPES.get(str(said.get("type")))
-    personal = PERSONAL[event_type] if event_type else frozenset()
-    return {**said, "event": {name: value for name, value in event.items() if name not in personal}}
+        return {name: value for name, value in said.items() if name not in names}
+    return {**said, "event": {name: value for name, value in event.items() if name not in names}}
 
 
 def as_told_before(ours: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
