@@ -29,6 +29,7 @@ from tests.integration.dispatcher.world import NOON
 
 A_DAY = timedelta(days=1)
 WAITING = 100_000
+CHUNKS = 20
 
 
 @pytest.fixture
@@ -101,7 +102,8 @@ async def test_taking_intents_costs_the_same_however_many_wait(pool: asyncpg.Poo
     )
 
 
-async def test_an_import_of_opt_outs_halts_dispatch_only_for_moments(pool: asyncpg.Pool, vault: Vault) -> None:
+async def test_an_import_of_opt_outs_lets_dispatch_in_between_its_chunks(pool: asyncpg.Pool, vault: Vault) -> None:
+    """For how long a chunk holds it up, `make bench` says; no test asks a clock."""
     await fill(pool, 5000)
     account_id = str(uuid.uuid4())
 
@@ -112,17 +114,15 @@ async def test_an_import_of_opt_outs_halts_dispatch_only_for_moments(pool: async
         ]
 
     async def import_() -> None:
-        for _ in range(20):
+        for _ in range(CHUNKS):
             await store_opt_outs.record(pool, words())
 
-    began, longest = time.perf_counter(), 0.0
-    importing = asyncio.create_task(import_())
+    turns, importing = 0, asyncio.create_task(import_())
     while not importing.done():
-        asked = time.perf_counter()
         await take(pool, vault, 10)
-        longest = max(longest, time.perf_counter() - asked)
+        turns += 1
     await importing
-    assert longest < (time.perf_counter() - began) / 4
+    assert turns >= CHUNKS / 2
 
 
 async def test_an_intent_whose_commit_was_unclear_waits_again_unless_more_is_known(
