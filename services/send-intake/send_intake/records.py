@@ -3,7 +3,6 @@
 import csv
 import re
 from enum import StrEnum
-from itertools import chain
 
 from send_intake.encoding import LONGEST_LINE, LineDecoder
 
@@ -91,10 +90,9 @@ class CsvReader:
 
     def _run(self, begin: int, records: list[Record], final: bool) -> int:
         """Adds the records from the line at index `begin` on, up to the first broken one; the index of what is left."""
-        lines, end = self._lines, _End()
-        start, first = begin, self._first
+        lines, start, first = self._lines, begin, self._first
         rest = _Rest(lines, begin)
-        reader = csv.reader(chain(rest, end), delimiter=self._delimiter, skipinitialspace=True, strict=True)
+        reader = csv.reader(rest, delimiter=self._delimiter, skipinitialspace=True, strict=True)
         try:
             for cells in reader:
                 after = start + reader.line_num
@@ -108,7 +106,7 @@ class CsvReader:
                 return begin
         except csv.Error:
             after = start + reader.line_num
-            if end.reached and not rest.cut and not final and not _too_long(lines[begin:after]):
+            if rest.ended and not final and not _too_long(lines[begin:after]):
                 return begin  # the quote may yet be closed
         records.append((first + begin, self._salvaged(lines[begin:after])))
         return begin + 1
@@ -119,21 +117,24 @@ class CsvReader:
             return RowProblem.UNCLOSED_QUOTE
         if _too_long(lines):
             return RowProblem.ROW_TOO_LONG
-        end = _End()
+        rest = _Rest(lines, 0)
         try:
-            cells = next(csv.reader(chain(lines, end), delimiter=self._delimiter, skipinitialspace=True))
+            cells = next(csv.reader(rest, delimiter=self._delimiter, skipinitialspace=True))
         except csv.Error:
             return RowProblem.CELL_TOO_LONG  # the csv module's own limit, 131,072 characters
-        return RowProblem.UNCLOSED_QUOTE if end.reached else cells
+        return RowProblem.UNCLOSED_QUOTE if rest.ended else cells
 
 
 class _Rest:
-    """The lines from one on, as far as a record may go: `until`, which moves on with each record."""
+    """The lines from one on, as far as a record may go: `until`, which moves on with each record.
+
+    To have `ended` inside a record, with no line left, tells an open quote from a misplaced one.
+    """
 
     def __init__(self, lines: list[str], at: int) -> None:
         self._lines, self._at = lines, at
         self.until = at + MOST_LINES
-        self.cut = False
+        self.ended = False
 
     def __iter__(self) -> "_Rest":
         return self
@@ -141,25 +142,12 @@ class _Rest:
     def __next__(self) -> str:
         at = self._at
         if at >= self.until:
-            self.cut = True
             raise StopIteration
         if at >= len(self._lines):
+            self.ended = True
             raise StopIteration
         self._at = at + 1
         return self._lines[at]
-
-
-class _End:
-    """The end of the lines at hand. To have reached it inside a record tells an open quote from a misplaced one."""
-
-    reached = False
-
-    def __iter__(self) -> "_End":
-        return self
-
-    def __next__(self) -> str:
-        self.reached = True
-        raise StopIteration
 
 
 def _too_long(lines: list[str]) -> bool:

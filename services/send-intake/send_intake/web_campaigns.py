@@ -145,10 +145,10 @@ async def _figures(request: Request, campaign_id: str) -> dict[str, int] | None:
 # --- common to pages -------------------------------------------------------------------------------------
 
 
-async def read(request: Request, path: str, body: dict[str, str] | None = None, **query: str) -> Any:
+async def read(request: Request, path: str, **query: str) -> Any:
     """What a service behind this one answers the person who asks for the page. Raises Problem."""
     forwarder: Forwarder = request.app.state.forwarder
-    return await forwarder.read(session_of(request), path, body, **query)
+    return await forwarder.read(session_of(request), path, **query)
 
 
 async def _sealed(request: Request) -> Row:

@@ -6,6 +6,8 @@ from kernel.web import user_of
 
 from send_intake import store_users
 from send_intake.api_campaigns import campaign_row, described, opened_row
+from send_intake.api_cookie import session_of
+from send_intake.api_forward import Forwarder
 from send_intake.views import BESIDE, EVENTS, STATES
 from send_intake.web import Page, for_people, form_of, page, see_other
 from send_intake.web_campaigns import read
@@ -19,7 +21,7 @@ async def recipients(request: Request) -> Response:
     """Recipients in a state, or failed for a reason; a page of them at a time."""
     row = await campaign_row(request, request.path_params["campaign_id"])
     asked = {name: request.query_params.get(name, "") for name in ("state", "reason", "after")}
-    found = await read(request, f"/campaigns/{row['id']}/recipients", limit=AT_ONCE, body=None, **asked)
+    found = await read(request, f"/campaigns/{row['id']}/recipients", limit=AT_ONCE, **asked)
     return page(
         request,
         "recipients.html",
@@ -58,7 +60,8 @@ async def opt_out_of(request: Request) -> Response:
     phone = (await form_of(request)).get("phone", "").strip()
     if not phone:
         return see_other("/opt-outs")
-    found = await read(request, "/opt-outs/search", {"phone": phone[:64]})
+    forwarder: Forwarder = request.app.state.forwarder
+    found = await forwarder.search(session_of(request), "/opt-outs/search", {"phone": phone[:64]})
     return page(request, "opt_outs.html", opt_outs=found["opt_outs"], next=None, phone=phone)
 
 

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from kernel.seal import NUMBER, is_sealed
-from kernel.testing import number
+from kernel.testing import eventually, number
 from send_intake import store, store_sending
+from send_intake.store import q
 
 from schemas.events import RecipientAdded
 from tests.integration.send_intake.conftest import Intake
@@ -14,9 +15,11 @@ from tests.integration.send_intake.conftest import Intake
 CLAIM_S = 900
 
 
-async def claimed(intake: Intake, campaign_id: str, user_id: str, limit: int) -> list[str]:
+async def claimed(intake: Intake, campaign_id: str, user_id: str, limit: int, fair: bool = False) -> list[str]:
     account_id = (await intake.user("manager")).account_id
-    rows = await store_sending.next_rows(intake.pool, intake.vault, account_id, campaign_id, user_id, limit, CLAIM_S)
+    rows = await store_sending.next_rows(
+        intake.pool, intake.vault, account_id, campaign_id, user_id, limit, CLAIM_S, fair
+    )
     return [row.person.number for row in rows]
 
 
@@ -92,3 +95,31 @@ async def test_who_was_erased_is_shown_to_nobody_and_others_take_their_place(int
     campaign = await intake.campaign(6, None, ada)
     await intake.erase(campaign, 1)
     assert await claimed(intake, campaign.campaign_id, ada.user_id, 3) == [number(n) for n in (0, 2, 3)]
+
+
+async def test_the_last_rows_are_shared_among_those_who_are_there(intake: Intake) -> None:
+    gone, ada, bob = [await intake.user(name) for name in ("Gone", "Ada", "Bob")]
+    campaign = await intake.campaign(10, None, gone, ada, bob)
+    assert len(await claimed(intake, campaign.campaign_id, gone.user_id, 10, fair=True)) == 10
+    await store_sending.leave(intake.pool, campaign.account_id, campaign.campaign_id, gone.user_id)
+    assert len(await claimed(intake, campaign.campaign_id, ada.user_id, 10, fair=True)) == 10
+    assert len(await claimed(intake, campaign.campaign_id, bob.user_id, 10, fair=True)) == 5
+
+
+@pytest.mark.parametrize("statement", ["stop_sending", "free_everyone"])
+async def test_who_sends_is_locked_before_the_rows_they_were_shown(intake: Intake, statement: str) -> None:
+    """As a take-over locks them: the other way round, the two would wait for each other."""
+    ada = await intake.user("Ada")
+    campaign = await intake.campaign(3, None, ada)
+    await claimed(intake, campaign.campaign_id, ada.user_id, 3)
+    asked = [ada.user_id, campaign.campaign_id] if statement == "stop_sending" else [campaign.campaign_id]
+
+    async def is_locked() -> bool:
+        free = await intake.pool.fetch("SELECT FROM sendings WHERE user_id = $1 FOR UPDATE SKIP LOCKED", ada.user_id)
+        return not free
+
+    async with intake.pool.acquire() as other, other.transaction():
+        await other.execute("SELECT FROM claims WHERE user_id = $1 FOR UPDATE", ada.user_id)
+        ending = asyncio.create_task(intake.pool.execute(getattr(q, statement), *asked))
+        await eventually(is_locked, "its sender's row is locked, while it waits for the claims")
+    await ending

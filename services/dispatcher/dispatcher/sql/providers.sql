@@ -10,7 +10,8 @@ UPDATE in_flight SET owner = 0, repeat_at = $4, repeats = repeats + 1, doubt = c
 -- locks them.
 SELECT a.recipient_id::text, a.attempt, a.attempted_at
   FROM in_flight f JOIN attempts a USING (recipient_id, attempt)
- WHERE f.repeat_at <= $1 AND (f.doubt IS NULL OR $3) AND a.state = 'open' ORDER BY f.repeat_at LIMIT $2 FOR UPDATE OF a SKIP LOCKED;
+ WHERE f.repeat_at <= $1 AND (f.doubt IS NULL OR $3) AND a.state = 'open'
+ ORDER BY f.repeat_at LIMIT $2 FOR UPDATE OF a SKIP LOCKED;
 
 -- name: take_repeats
 -- They are $3's now, with what stands against each: an opt-out, an erasure.

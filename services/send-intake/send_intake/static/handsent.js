@@ -429,6 +429,8 @@ class Kept {
 }
 
 const presses = (count) => `${number.format(count)} ${count === 1 ? "press" : "presses"}`;
+const are = (count) => count === 1 ? "is" : "are";
+const sendAll = (campaign, recipients) => ask("POST", `/api/v1/campaigns/${campaign}/send`, { recipients: recipients.map((recipient_id) => ({ recipient_id })) });
 
 // A line that stays until it is dismissed; `acts` are buttons: [words, what they do].
 function line(words, acts = [], dismissed = () => {}) {
@@ -459,12 +461,12 @@ async function tellKept(main) {
   if (!found.length) return;
   const forget = async () => { for (const one of found) await kept.drop(one.recipient).catch(() => {}); };
   if (main.dataset.begun === "no") {
-    const words = `${presses(found.length)} of yours in this campaign did not reach us and ${found.length === 1 ? "is" : "are"} kept in this browser`;
+    const words = `${presses(found.length)} of yours in this campaign did not reach us and ${are(found.length)} kept in this browser`;
     return line(`${words}. Start sending, and they are sent.`, [["Forget them", forget]]);
   }
   for (let at = 0; at < found.length; at += BATCH) {
     const some = found.slice(at, at + BATCH), names = new Map(some.map((one) => [one.recipient, one.name]));
-    const said = await ask("POST", `/api/v1/campaigns/${campaign}/send`, { recipients: some.map((one) => ({ recipient_id: one.recipient })) });
+    const said = await sendAll(campaign, some.map((one) => one.recipient));
     for (const result of said.results) {
       if (result.status >= 500) continue;
       await kept.drop(result.recipient_id).catch(() => {});
@@ -479,7 +481,7 @@ async function tellAllKept() {
   for (const one of await new Kept(USER, "").all().catch(() => [])) count.set(one.campaign, (count.get(one.campaign) || 0) + 1);
   for (const [campaign, kept] of count) {
     const name = $(`[data-campaign="${campaign}"] h2`)?.textContent.trim() || "a campaign that is not open any more";
-    line(`${presses(kept)} of yours did not reach us and ${kept === 1 ? "is" : "are"} kept in this browser: ${name}.`, [["See", () => { location.href = `/campaigns/${campaign}/send`; }]]);
+    line(`${presses(kept)} of yours did not reach us and ${are(kept)} kept in this browser: ${name}.`, [["See", () => { location.href = `/campaigns/${campaign}/send`; }]]);
   }
 }
 
@@ -614,7 +616,7 @@ class Sending {
     const note = $("#connection"), count = this.away.size;
     note.hidden = count === 0;
     note.dataset.by = count ? "presses" : "";
-    const kept = `${presses(count)} ${count === 1 ? "is" : "are"} kept in this browser`, status = error instanceof Refused ? error.status : 0;
+    const kept = `${presses(count)} ${are(count)} kept in this browser`, status = error instanceof Refused ? error.status : 0;
     if (status === 401) note.textContent = `You are signed out. ${kept} and will be sent when you sign in again.`;
     else if (status) note.textContent = `The service cannot take everything at the moment. ${kept}, also through a reload, and will be sent once it can.`;
     else note.textContent = `There is no connection. ${kept}, also through a reload, and will be sent once it is back.`;
@@ -657,7 +659,7 @@ class Sending {
     if (!this.close("You are not sending this campaign any more.")) return;
     Promise.allSettled([...this.flying]).then(() => {
       const count = this.away.size;
-      const kept = count ? ` ${presses(count)} ${count === 1 ? "is" : "are"} kept in this browser, and sent when you start again.` : "";
+      const kept = count ? ` ${presses(count)} ${are(count)} kept in this browser, and sent when you start again.` : "";
       line(`You are not sending this campaign any more.${kept}`, [["Start again", () => location.reload()]]);
     });
   }
@@ -692,7 +694,7 @@ class Sending {
     const work = async () => {
       for (let some; !this.halted && (some = [...this.away].filter((one) => !asked.has(one)).slice(0, BATCH)).length;) {
         for (const one of some) asked.add(one);
-        const said = await ask("POST", `/api/v1/campaigns/${this.campaign}/send`, { recipients: some.map((recipient_id) => ({ recipient_id })) });
+        const said = await sendAll(this.campaign, some);
         for (const result of said.results) if (result.status < 500) await this.answered(result.recipient_id, result);
       }
       if (this.away.size && !this.halted) this.tell(new Refused(503, {}));
